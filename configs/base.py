@@ -1,0 +1,106 @@
+"""Every field of an experiment, with its meaning and unit. Experiment files start from here.
+
+Command:  not an experiment of its own; see cvrl_r3d50.py
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+
+def get_config() -> ConfigDict:
+    """Returns the fields shared by all experiments, at the values of CVRL's reference."""
+    config = ConfigDict()
+
+    config.name = ""  # shown in reports and logs
+    config.seed = 0  # fixes initialisation, data order, clips, crops and augmentation
+    config.batch_size = 1024  # videos per step over all devices; divisible by the devices
+    config.steps = 71_488  # updates (K600: 200 epochs of 357.44 steps)
+    config.init_from = ""  # checkpoint whose tower weights start this run ("" = from scratch)
+
+    config.data = data = ConfigDict()
+    data.source = "moving_shapes"  # moving_shapes | folder | csv | ucf101 | hmdb51
+    data.root = ""  # folder of the videos
+    data.manifest = ""  # csv: the file `path[,label][,start,end][,split]`
+    data.label_column = "label"  # csv: which column names the class
+    data.split_column = "split"  # csv: which column says train or test
+    data.test_split = "test"  # csv: rows of this split are tested on, never trained on
+    data.lists = ""  # ucf101, hmdb51: folder of the official split lists
+    data.list_split = 1  # ucf101, hmdb51: which of the official splits, 1 to 3
+    data.eval_fraction = 0.2  # labelled data without a split: fraction held out, by class
+    data.train_videos = 0  # use only the first N training videos of a fixed shuffle; 0 = all.
+    # For moving_shapes this is how many are made (0 = 1024)
+    data.test_videos = 0  # likewise for the test videos (0 = all; moving_shapes: 512)
+    data.frames = 16  # frames per clip
+    data.stride = 2.0  # distance between frames of a clip, in stride_unit
+    data.stride_unit = "frames"  # frames | seconds
+    data.size = 224  # height and width of a clip, pixels
+    data.sampling = "decreasing"  # interval law of the pair: decreasing | uniform | increasing | same
+    data.power = 1.0  # exponent of the decreasing and increasing laws
+    data.crop_area = (0.3, 1.0)  # random resized crop: fraction of the frame
+    data.crop_aspect = (0.5, 2.0)  # random resized crop: width / height
+    data.workers = 0  # processes that decode; 0 = threads of this process
+    data.max_bad_fraction = 0.05  # more unreadable videos than this stop the run
+
+    config.model = model = ConfigDict()
+    model.name = "r3d50"  # r3d10 | r3d18 | r3d34 | r3d50 | r3d101 | r3d152 | r2d18 ... (single frames)
+    model.width = 1.0  # channel multiplier, stem included
+    model.stem_kernel = (5, 7, 7)  # time, height, width
+    model.stem_strides = (2, 2, 2)
+    model.stem_pool = True  # 1x3x3 max-pool of stride 1x2x2 behind the stem
+    model.temporal_kernels = (1, 1, 3, 3)  # per stage
+    model.temporal_strides = (1, 1, 1, 1)  # per stage
+    model.padding = "same"  # same (TensorFlow, the reference) | symmetric (PyTorch)
+    model.dtype = "bfloat16"  # of activations; parameters and BatchNorm statistics are float32
+
+    config.head = head = ConfigDict()
+    head.hidden = 2048  # width of the hidden layers
+    head.layers = 3  # hidden layers
+    head.out = 128  # dimensions of the contrastive space
+
+    config.method = ConfigDict()  # a method's own fields; its `name` is its file in methods/
+    config.method.name = "cvrl"
+    config.method.temperature = 0.1
+
+    config.augment = augment = ConfigDict()
+    augment.recipe = "cvrl"  # cvrl | simclr_symmetric | linear | none
+    augment.per_frame = False  # draw for every frame anew (ablation of temporal consistency)
+
+    config.optimizer = optimizer = ConfigDict()
+    optimizer.name = "sgd"  # sgd | lars | adamw
+    # The reference does not divide its loss by the number of replicas R, so its 0.32 acts as
+    # 0.32 R on the mean gradient used here. 0.32 is the value at R = 1; larger ones are worth trying.
+    optimizer.learning_rate = config_dict.placeholder(float)  # absolute; None = by the rule below
+    optimizer.base_learning_rate = 0.08  # times batch_size / 256 (0.32 at 1024)
+    optimizer.momentum = 0.9
+    optimizer.nesterov = False
+    optimizer.betas = (0.9, 0.999)  # adamw
+    optimizer.weight_decay = 1e-6  # on kernels only, never on BatchNorm or biases
+    optimizer.warmup_steps = 1_787  # linear from 0, then half a cosine to 0 (K600: 5 epochs)
+
+    config.eval = evaluation = ConfigDict()
+    evaluation.every = 5_000  # steps between kNN evaluations; 0 = only before and after training
+    evaluation.protocols = ("knn", "linear")  # before and after training: knn | linear |
+    # temporal_probes; in between, kNN alone
+    evaluation.temporal_stride = 1  # temporal_probes: frames between frames at normal speed
+    evaluation.clips = 1  # evenly spaced clips per test video
+    evaluation.train_clips = 1  # evenly spaced clips per training video
+    evaluation.crops = 1  # 1 (centre) or 3 (along the long side) per clip
+    evaluation.frames = 0  # frames per clip; 0 = data.frames
+    evaluation.size = 0  # pixels; 0 = data.size
+    evaluation.batch_size = 64  # videos per forward pass over all devices
+    evaluation.knn_k = 20
+    evaluation.knn_temperature = 0.07
+    evaluation.linear = linear = ConfigDict()  # CVRL's recipe on cached features
+    linear.learning_rate = 32.0
+    linear.epochs = 100
+    linear.batch_size = 1024
+
+    config.checkpoint = checkpoint = ConfigDict()
+    checkpoint.every = 1_000  # steps; also at the end and when stopped by a signal
+    checkpoint.keep = 3  # newest checkpoints kept
+    checkpoint.keep_best = True  # and the one of the best kNN top-1
+
+    config.log = log = ConfigDict()
+    log.every = 50  # steps between rows of metrics.jsonl
+    log.tensorboard = True  # event files in workdir/tensorboard
+    log.wandb = False  # Weights & Biases; needs the extra [wandb]
+    return config

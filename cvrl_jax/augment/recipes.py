@@ -1,0 +1,121 @@
+"""Augmentation recipes: ordered ops with their probabilities and numbers, as data."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from cvrl_jax.augment import blur, color, flip
+from data_pipelines.errors import UserError
+
+
+class Step(NamedTuple):
+    """One op of a recipe.
+
+    Attributes:
+      op: `op(key, clip_TxHxWx3, **numbers) -> clip_TxHxWx3`, float32 in [0, 1].
+      probability: chance that a clip goes through it, in [0, 1].
+      numbers: keyword arguments of `op`.
+    """
+
+    op: Callable[..., jax.Array]
+    probability: float = 1.0
+    numbers: Mapping[str, float] = {}
+
+
+Recipe = tuple[Step, ...]
+
+_FLIP = Step(flip.horizontal_flip, 0.5)
+_JITTER = Step(
+    color.color_jitter, 0.8, {"brightness": 0.8, "contrast": 0.8, "saturation": 0.8, "hue": 0.2}
+)
+_GREY = Step(color.greyscale, 0.2)
+_COLORS: Recipe = (_FLIP, _JITTER, _GREY)
+
+
+def _blur(probability: float) -> Step:
+    return Step(blur.gaussian_blur, probability, {"sigma_min": 0.1, "sigma_max": 2.0})
+
+
+RECIPES: Mapping[str, tuple[Recipe, Recipe]] = {
+    # The published CVRL code (arXiv 2008.03800): as in BYOL (arXiv 2006.07733, table 6), the two
+    # views differ.
+    "cvrl": (
+        (*_COLORS, _blur(1.0)),
+        (*_COLORS, _blur(0.1), Step(color.solarise, 0.2)),
+    ),
+    # SimCLR (arXiv 2002.05709, appendix A): the two views are drawn alike.
+    "simclr_symmetric": ((*_COLORS, _blur(0.5)),) * 2,
+    # Training of a classifier on frozen features: the random crop, made on the host, and a flip.
+    "linear": ((_FLIP,),) * 2,
+    "none": ((),) * 2,
+}
+
+
+def views(name: str) -> tuple[Recipe, Recipe]:
+    """The recipes of the first and of the second clip of a video.
+
+    Args:
+      name: a key of `RECIPES`.
+
+    Raises:
+      UserError: no recipe has this name.
+    """
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.0)[0]
+        raise UserError(
+            f"augmentation recipe {name!r} is unknown; did you mean {near!r}? "
+            f"Known: {', '.join(RECIPES)}"
+        )
+    return RECIPES[name]
+
+
+def apply(
+    recipe: Recipe,
+    key: jax.Array,
+    clips_BxTxHxWx3: jax.Array,
+    per_frame: bool = False,
+) -> jax.Array:
+    """A recipe applied to a batch of clips.
+
+    What happens to clip b depends on `key` and b alone: not on the batch size, nor on the devices
+    that the batch is spread over.
+
+    Args:
+      recipe: the steps, in order.
+      key: a typed PRNG key for the batch.
+      clips_BxTxHxWx3: uint8 [B, T, H, W, 3].
+      per_frame: draw anew for every frame. An ablation: it breaks the temporal consistency that
+        CVRL (section 3.3) found essential.
+
+    Returns:
+      float32 [B, T, H, W, 3] in [0, 1].
+    """
+
+    def augment(clip_key: jax.Array, clip_TxHxWx3: jax.Array) -> jax.Array:
+        if not per_frame:
+            return _apply_to_clip(recipe, clip_key, clip_TxHxWx3)
+        frames_Tx1xHxWx3 = clip_TxHxWx3[:, None]
+        frame_keys = _fold_in_positions(clip_key, frames_Tx1xHxWx3.shape[0])
+        one_frame = jax.vmap(lambda k, frame: _apply_to_clip(recipe, k, frame))
+        return one_frame(frame_keys, frames_Tx1xHxWx3)[:, 0]
+
+    clips_BxTxHxWx3 = clips_BxTxHxWx3.astype(jnp.float32) / 255.0
+    return jax.vmap(augment)(_fold_in_positions(key, clips_BxTxHxWx3.shape[0]), clips_BxTxHxWx3)
+
+
+def _fold_in_positions(key: jax.Array, count: int) -> jax.Array:
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(count))
+
+
+def _apply_to_clip(recipe: Recipe, key: jax.Array, clip_TxHxWx3: jax.Array) -> jax.Array:
+    for position, step in enumerate(recipe):
+        gate_key, op_key = jax.random.split(jax.random.fold_in(key, position))
+        changed_TxHxWx3 = step.op(op_key, clip_TxHxWx3, **step.numbers)
+        chosen = jax.random.bernoulli(gate_key, step.probability)
+        clip_TxHxWx3 = jnp.where(chosen, changed_TxHxWx3, clip_TxHxWx3)
+    return clip_TxHxWx3

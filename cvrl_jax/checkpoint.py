@@ -1,0 +1,206 @@
+"""Checkpoints by Orbax v1: state, data position, config and versions as one unit."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import pathlib
+import shutil
+from typing import Any
+
+import jax
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+from data_pipelines.errors import UserError
+
+PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "grain", "av", "numpy")
+_METRIC = "knn_top1"  # what "best" means
+
+log = logging.getLogger(__name__)
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide a run's numbers."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+class Checkpoints:
+    """The checkpoints of one run, in one folder.
+
+    Args:
+      folder: made if missing.
+      keep: newest ones kept.
+      keep_best: also keep the one of the highest kNN top-1.
+    """
+
+    def __init__(self, folder: pathlib.Path, *, keep: int = 3, keep_best: bool = True) -> None:
+        policies = ocp.training.preservation_policies
+        kept = [policies.LatestN(keep)]
+        if keep_best:
+            kept.append(
+                policies.BestN(
+                    get_metric_fn=lambda metrics: metrics[_METRIC],
+                    n=1,
+                    keep_checkpoints_without_metrics=False,
+                )
+            )
+        self._folder = folder
+        self._checkpointer = ocp.training.Checkpointer(
+            folder.resolve(),
+            save_decision_policy=_EveryCall(),
+            preservation_policy=policies.AnyPreservationPolicy(kept),
+            cleanup_tmp_directories=True,
+            context=_context(),
+        )
+        self._pending: Any = None
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps of whole checkpoints, oldest first."""
+        return sorted(c.step for c in self._checkpointer.checkpoints)
+
+    def save(self, step: int, state: Any, host: dict[str, Any], metrics: dict[str, float]) -> None:
+        """Starts saving in the background, after the save before has been finished.
+
+        Args:
+          step: updates done.
+          state: pytree of arrays.
+          host: JSON-like: data position, config, counters.
+          metrics: of an evaluation at this step; decides which checkpoint is best.
+
+        Raises:
+          UserError: the checkpoint before this one could not be written.
+        """
+        self.wait()
+        try:
+            self._pending = self._checkpointer.save_checkpointables_async(
+                step,
+                {"state": state, "host": host | {"versions": versions()}},
+                metrics={_METRIC: metrics[_METRIC]} if _METRIC in metrics else None,
+            )
+        except OSError as error:
+            raise self._failed(error) from error
+        self._saving = step
+
+    def wait(self) -> None:
+        """Waits for the save in progress.
+
+        Raises:
+          UserError: it failed (a full disk, say); the ones before it are whole.
+        """
+        if self._pending is None:
+            return
+        pending, self._pending = self._pending, None
+        try:
+            pending.result()
+        except Exception as error:  # Orbax passes on errors of many layers below it
+            shutil.rmtree(self._folder / str(self._saving), ignore_errors=True)
+            raise self._failed(error) from error
+
+    def restore(self, abstract_state: Any) -> tuple[int, Any, dict[str, Any]] | None:
+        """Restores the newest whole checkpoint; a damaged one is passed over with a warning.
+
+        Args:
+          abstract_state: tree of jax.ShapeDtypeStruct with the shardings wanted.
+
+        Returns:
+          (step, state, host), or None where there is no checkpoint.
+
+        Raises:
+          UserError: there are checkpoints, but none of them can be read.
+        """
+        steps = self.steps
+        for step in reversed(steps):
+            try:
+                loaded = self._checkpointer.load_checkpointables(
+                    step, {"state": abstract_state, "host": None}
+                )
+                return step, loaded["state"], loaded["host"]
+            except Exception as error:  # damaged files fail in many ways
+                log.warning(
+                    "checkpoint %s is damaged (%s); falling back to the one before",
+                    self._folder / str(step),
+                    _first_line(error),
+                )
+                shutil.move(
+                    self._folder / str(step), self._folder.parent / f"damaged_checkpoint_{step}"
+                )
+                self._checkpointer.reload()
+        if steps:
+            raise UserError(
+                f"none of the checkpoints {steps} in {self._folder} can be read; "
+                "start again with --overwrite, or restore the folder from a backup"
+            )
+        return None
+
+    def close(self) -> None:
+        """Waits for the save in progress and releases the folder."""
+        self.wait()
+        self._checkpointer.close()
+
+    def _failed(self, error: Exception) -> UserError:
+        whole = self.steps
+        return UserError(
+            f"checkpoint could not be written to {self._folder}: {_first_line(error)}; "
+            + (f"the last whole one is step {whole[-1]}; " if whole else "")
+            + "free disk space and run the same command again"
+        )
+
+
+def _context() -> ocp.Context:
+    """Orbax with the item `host` written as JSON (its default for a dict is an array store)."""
+    registry = ocp.handlers.local_registry()
+    registry.add(ocp.handlers.JsonHandler, checkpointable_name="host")
+    context = ocp.Context()
+    context.checkpointables.registry = registry
+    return context
+
+
+class _EveryCall:
+    """Saves whenever asked: the train loop decides when."""
+
+    def should_save(self, *args: Any, **kwargs: Any) -> bool:
+        del args, kwargs
+        return True
+
+
+def find_checkpoint(path: pathlib.Path) -> pathlib.Path:
+    """The newest checkpoint of a run, or `path` itself if it is one.
+
+    Args:
+      path: a workdir, its `checkpoints` folder, or one checkpoint in it.
+
+    Raises:
+      UserError: no checkpoint there.
+    """
+    folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    if folder.name.isdigit() and folder.is_dir():
+        return folder
+    steps = [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
+    if not steps:
+        raise UserError(
+            f"no checkpoint in {path}; give a workdir of a run, or one folder of its checkpoints/"
+        )
+    return folder / str(max(steps))
+
+
+def load_variables(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Loads a checkpoint anywhere: all variables as numpy arrays, whatever device wrote them.
+
+    Args:
+      path: one checkpoint folder, see `find_checkpoint`.
+
+    Returns:
+      (variables, host) as saved.
+    """
+    with _context():
+        metadata = ocp.checkpointables_metadata(path.resolve()).metadata["state"]
+        abstract = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), metadata)
+        loaded = ocp.load_checkpointables(path.resolve(), {"state": abstract, "host": None})
+    return loaded["state"]["variables"], loaded["host"]
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

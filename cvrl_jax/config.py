@@ -1,0 +1,122 @@
+"""Checks a config once, up front, before anything is allocated."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from cvrl_jax import augment
+from cvrl_jax.evaluation.suite import PROTOCOLS, evaluation_spec
+from cvrl_jax.methods import create_method
+from cvrl_jax.optim import create_optimizer
+from cvrl_jax.parallel.mesh import check_divisible
+from data_pipelines.errors import UserError
+from data_pipelines.sources import SOURCES
+from data_pipelines.suggest import nearest
+
+_AT_LEAST_ONE = (
+    "batch_size",
+    "steps",
+    "data.frames",
+    "data.size",
+    "eval.clips",
+    "eval.train_clips",
+    "eval.batch_size",
+    "eval.knn_k",
+    "eval.temporal_stride",
+    "eval.linear.epochs",
+    "eval.linear.batch_size",
+    "checkpoint.every",
+    "checkpoint.keep",
+    "log.every",
+    "head.hidden",
+    "head.out",
+)
+_NOT_NEGATIVE = (
+    "data.workers",
+    "data.train_videos",
+    "data.test_videos",
+    "data.power",
+    "eval.every",
+    "eval.frames",
+    "eval.size",
+    "head.layers",
+    "optimizer.warmup_steps",
+    "optimizer.weight_decay",
+)
+_ONE_OF = {
+    "data.source": SOURCES,
+    "data.stride_unit": ("frames", "seconds"),
+    "data.sampling": ("decreasing", "uniform", "increasing", "same"),
+    "eval.crops": (1, 3),
+    "data.list_split": (1, 2, 3),
+}
+
+
+def validate(config: ConfigDict) -> None:
+    """Raises a UserError naming the field, its value and the nearest right one.
+
+    Builds method, optimizer and specs from the config, none of which allocates an array.
+    """
+    for field in _AT_LEAST_ONE:
+        _check(field, get(config, field), get(config, field) >= 1, "must be at least 1")
+    for field in _NOT_NEGATIVE:
+        _check(field, get(config, field), get(config, field) >= 0, "must not be negative")
+    for field, choices in _ONE_OF.items():
+        value = get(config, field)
+        _check(field, value, value in choices, nearest(str(value), map(str, choices)))
+    for protocol in config.eval.protocols:
+        _check("eval.protocols", protocol, protocol in PROTOCOLS, nearest(protocol, PROTOCOLS))
+    data = config.data
+    _check("data.stride", data.stride, data.stride > 0, "must be above 0")
+    if data.stride_unit == "frames":
+        _check(
+            "data.stride",
+            data.stride,
+            float(data.stride).is_integer(),
+            "must be a whole number of frames, or set --config.data.stride_unit=seconds",
+        )
+    for field, top in (("data.max_bad_fraction", 1.0), ("data.eval_fraction", 1.0)):
+        _check(field, get(config, field), 0 <= get(config, field) <= top, "must lie in [0, 1]")
+    for field in ("data.crop_area", "data.crop_aspect"):
+        value = get(config, field)
+        in_order = len(value) == 2 and 0 < value[0] <= value[1]
+        _check(field, value, in_order, "must be (low, high) with 0 < low <= high")
+    _check("data.crop_area", data.crop_area, data.crop_area[1] <= 1, "must end at 1 or below")
+    check_divisible(config.batch_size, "config.batch_size")
+    check_divisible(config.eval.batch_size, "config.eval.batch_size")
+    augment.views(config.augment.recipe)
+    create_optimizer(config.optimizer, config.steps, config.batch_size)
+    create_method(config, classes=2)
+    evaluation_spec(config, config.eval.clips, config.eval.crops)
+
+
+def get(config: ConfigDict, field: str) -> Any:
+    """Returns the value of a dotted field name."""
+    for name in field.split("."):
+        config = config[name]
+    return config
+
+
+def plain(config: ConfigDict) -> dict[str, Any]:
+    """The config as it reads back from JSON: nested dicts of plain values, tuples as lists."""
+    return json.loads(config.to_json_best_effort())
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Lists the fields in which two plain configs differ, as "field: old -> new"."""
+    found = []
+    for name in sorted(old.keys() | new.keys()):
+        a, b = old.get(name), new.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += differences(a, b, f"{prefix}{name}.")
+        elif a != b:
+            found.append(f"{prefix}{name}: {a!r} -> {b!r}")
+    return found
+
+
+def _check(field: str, value: Any, right: bool, advice: str) -> None:
+    if not right:
+        raise UserError(f"config.{field} = {value!r}: {advice}")

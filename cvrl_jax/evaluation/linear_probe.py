@@ -1,0 +1,184 @@
+"""The linear probe of CVRL: a linear classifier trained on frozen, L2-normalised features."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from cvrl_jax.evaluation.knn import accuracy, normalise
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearProbeSettings:
+    """How the probe is trained; the defaults are those of CVRL's linear evaluation.
+
+    Attributes:
+      learning_rate: peak of the schedule; large because the features have unit norm.
+      momentum: of SGD, without Nesterov.
+      warmup_fraction: share of all steps with a linear ramp from 0.
+      epochs: passes over the training videos, each with one random view per video.
+      batch_size: videos per step (all of them where there are fewer); an epoch leaves out what
+        does not fill a batch, another part each time.
+    """
+
+    learning_rate: float = 32.0
+    momentum: float = 0.9
+    warmup_fraction: float = 0.05
+    epochs: int = 100
+    batch_size: int = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearProbeResult:
+    """What the probe says of the test videos.
+
+    Attributes:
+      predictions_M: int64, the most probable class of every test video, labelled or not.
+      probabilities_MxC: float32, the softmax averaged over the views of a video.
+      top1: accuracy in [0, 1] over the labelled test videos, NaN without any.
+      top5: as `top1`, with the label among the five most probable classes.
+      kernel_DxC: the trained classifier: logits = normalised feature @ kernel + bias.
+      bias_C: see `kernel_DxC`.
+    """
+
+    predictions_M: np.ndarray
+    probabilities_MxC: np.ndarray
+    top1: float
+    top5: float
+    kernel_DxC: np.ndarray
+    bias_C: np.ndarray
+
+
+def linear_probe(
+    train_features_NxVxD: np.ndarray,
+    train_labels_N: np.ndarray,
+    test_features_MxVxD: np.ndarray,
+    test_labels_M: np.ndarray,
+    classes: int,
+    settings: LinearProbeSettings,
+    seed: int,
+) -> LinearProbeResult:
+    """Trains a linear classifier on cached features and applies it to those of the test videos.
+
+    Each view (clip or crop) is L2-normalised by itself. Training: softmax cross-entropy without
+    label smoothing or weight decay; SGD with momentum; linear warm-up, then a half cosine to 0
+    over all steps (Qian et al. 2021, arXiv 2008.03800, linear evaluation). Test: mean of the
+    softmax over views. The result is a function of the arguments alone.
+
+    Args:
+      train_features_NxVxD: V views of each training video.
+      train_labels_N: int in [0, classes), or -1: that video is left out of training.
+      test_features_MxVxD: the test videos; their number of views may differ from training.
+      test_labels_M: int in [0, classes), or -1: predicted, but left out of `top1` and `top5`.
+      classes: number of classes C.
+      settings: how to train.
+      seed: of the initial weights and of the order of videos and views.
+
+    Raises:
+      ValueError: no training video has a label, or a label is not below `classes`.
+    """
+    train_labels_N, test_labels_M = np.asarray(train_labels_N), np.asarray(test_labels_M)
+    labelled = train_labels_N >= 0
+    if not labelled.any():
+        raise ValueError("linear_probe: no training video has a label")
+    if max(train_labels_N.max(), test_labels_M.max(initial=-1)) >= classes:
+        raise ValueError(f"linear_probe: a label is not below the number of classes, {classes}")
+    kernel_DxC, bias_C = _train(
+        normalise(train_features_NxVxD[labelled]),
+        train_labels_N[labelled].astype(np.int32),
+        classes,
+        settings,
+        seed,
+    )
+    probabilities_MxC = _mean_softmax(test_features_MxVxD, kernel_DxC, bias_C)
+    best_Mx5 = np.argsort(-probabilities_MxC, axis=1, kind="stable")[:, :5]
+    hit = np.where((best_Mx5 == test_labels_M[:, None]).any(axis=1), test_labels_M, -1)
+    return LinearProbeResult(
+        predictions_M=best_Mx5[:, 0],
+        probabilities_MxC=probabilities_MxC,
+        top1=accuracy(best_Mx5[:, 0], test_labels_M),
+        top5=accuracy(hit, test_labels_M),
+        kernel_DxC=kernel_DxC,
+        bias_C=bias_C,
+    )
+
+
+def initial_parameters(key: jax.Array, features: int, classes: int) -> tuple[jax.Array, jax.Array]:
+    """Returns the untrained classifier: a Glorot-uniform kernel [D, C] and a zero bias [C]."""
+    return jax.nn.initializers.glorot_uniform()(key, (features, classes)), jnp.zeros(classes)
+
+
+def probe_schedule(settings: LinearProbeSettings, steps: int) -> optax.Schedule:
+    """Returns step -> learning rate: a half cosine over all `steps`, its beginning ramped from 0.
+
+    The ramp leads to the value of the cosine where the warm-up ends, a little below the peak.
+    """
+    warmup = int(settings.warmup_fraction * steps)
+    cosine = optax.cosine_decay_schedule(settings.learning_rate, steps)
+    if not warmup:
+        return cosine
+    return lambda step: cosine(jnp.maximum(step, warmup)) * jnp.minimum(step / warmup, 1.0)
+
+
+def _train(
+    features_NxVxD: np.ndarray,
+    labels_N: np.ndarray,
+    classes: int,
+    settings: LinearProbeSettings,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the trained kernel [D, C] and bias [C]."""
+    videos, views, dimension = features_NxVxD.shape
+    batch = min(settings.batch_size, videos)
+    steps = videos // batch
+    parameters = initial_parameters(jax.random.key(seed), dimension, classes)
+    carry = (parameters, _optimizer(settings, steps * settings.epochs).init(parameters))
+    features, labels = jnp.asarray(features_NxVxD), jnp.asarray(labels_N)
+    order = np.random.default_rng(seed)
+    for _ in range(settings.epochs):
+        video_SxB = order.permutation(videos)[: steps * batch].reshape(steps, batch)
+        view_SxB = order.integers(views, size=(steps, batch))
+        carry = _epoch(carry, features, labels, video_SxB, view_SxB, settings)
+    kernel_DxC, bias_C = carry[0]
+    return np.asarray(kernel_DxC), np.asarray(bias_C)
+
+
+def _optimizer(settings: LinearProbeSettings, steps: int) -> optax.GradientTransformation:
+    return optax.sgd(probe_schedule(settings, steps), momentum=settings.momentum)
+
+
+@functools.partial(jax.jit, static_argnames="settings")
+def _epoch(carry, features_NxVxD, labels_N, video_SxB, view_SxB, settings):
+    """Takes S steps in one compiled loop; `carry` is (parameters, state of the optimiser)."""
+    optimizer = _optimizer(settings, len(video_SxB) * settings.epochs)
+
+    def loss(parameters, x_BxD, y_B):
+        logits_BxC = jnp.dot(x_BxD, parameters[0], precision="highest") + parameters[1]
+        return optax.softmax_cross_entropy_with_integer_labels(logits_BxC, y_B).mean()
+
+    def step(carry, choice):
+        parameters, state = carry
+        video_B, view_B = choice
+        gradients = jax.grad(loss)(parameters, features_NxVxD[video_B, view_B], labels_N[video_B])
+        updates, state = optimizer.update(gradients, state, parameters)
+        return (optax.apply_updates(parameters, updates), state), None
+
+    return jax.lax.scan(step, carry, (video_SxB, view_SxB))[0]
+
+
+def _mean_softmax(
+    features_MxVxD: np.ndarray, kernel_DxC: np.ndarray, bias_C: np.ndarray, chunk: int = 256
+) -> np.ndarray:
+    """Returns the softmax averaged over views, float32 [M, C], `chunk` videos at a time."""
+    result = np.empty((len(features_MxVxD), len(bias_C)), np.float32)
+    for begin in range(0, len(features_MxVxD), chunk):
+        rows = slice(begin, begin + chunk)
+        logits = normalise(features_MxVxD[rows]) @ kernel_DxC + bias_C
+        exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        result[rows] = (exponents / exponents.sum(axis=-1, keepdims=True)).mean(axis=1)
+    return result

@@ -1,0 +1,121 @@
+"""What is done with a checkpoint without training on: evaluate it, or embed a collection."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from cvrl_jax.checkpoint import find_checkpoint, load_variables
+from cvrl_jax.config import validate
+from cvrl_jax.evaluation.embeddings_table import write_embeddings
+from cvrl_jax.evaluation.features import Embed, extract_features
+from cvrl_jax.evaluation.suite import evaluate, evaluation_spec
+from cvrl_jax.methods import create_method
+from cvrl_jax.parallel.mesh import make_mesh
+from cvrl_jax.state import make_embed
+from data_pipelines.errors import UserError
+from data_pipelines.sources import create_sources
+from data_pipelines.video import Source
+
+
+def config_of(checkpoint: pathlib.Path) -> ConfigDict:
+    """The config that a checkpoint was trained with.
+
+    Raises:
+      UserError: no checkpoint there.
+    """
+    return ConfigDict(load_variables(find_checkpoint(checkpoint))[1]["config"])
+
+
+def evaluate_checkpoint(
+    config: ConfigDict, checkpoint: pathlib.Path, workdir: pathlib.Path
+) -> dict[str, Any]:
+    """Runs the protocols of `config.eval` on a checkpoint; `--mode=eval`.
+
+    Model, head and method are the checkpoint's; data and evaluation are the config's. The result is
+    also written to `workdir`/eval_<step>.json.
+
+    Raises:
+      UserError: no checkpoint, or data without test videos and labels.
+    """
+    config, path, embed, classes = _open(config, checkpoint)
+    sources = create_sources(config.data, config.seed)
+    results = evaluate(_for(sources.train, classes, embed), sources, config, config.eval.protocols)
+    if results is None:
+        raise UserError(f"nothing to evaluate on: {sources.no_test_because}")
+    workdir.mkdir(parents=True, exist_ok=True)
+    summary = {"step": int(path.name), "checkpoint": str(path)} | results.metrics
+    target = workdir / f"eval_{path.name}.json"
+    target.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    return summary | {"written": str(target)}
+
+
+def embed_checkpoint(
+    config: ConfigDict, checkpoint: pathlib.Path, workdir: pathlib.Path
+) -> dict[str, Any]:
+    """Writes the vector of every video to Parquet; `--mode=embed`.
+
+    One row per video and one file per split: `workdir`/embeddings_train.parquet and, where there
+    are test videos, embeddings_test.parquet.
+
+    Returns:
+      Rows written and videos left out, by split, and the files.
+    """
+    config, path, embed, _ = _open(config, checkpoint)
+    sources = create_sources(config.data, config.seed)
+    workdir.mkdir(parents=True, exist_ok=True)
+    summary: dict[str, Any] = {"step": int(path.name), "checkpoint": str(path)}
+    for split, source in (("train", sources.train), ("test", sources.test)):
+        if source is None:
+            continue
+        features = extract_features(
+            embed,
+            source,
+            evaluation_spec(config, config.eval.clips, config.eval.crops),
+            batch_size=config.eval.batch_size,
+            workers=config.data.workers,
+        )
+        infos = [source.info(index) for index in range(len(source))]
+        target = workdir / f"embeddings_{split}.parquet"
+        rows = write_embeddings(
+            target,
+            ids=[info.id for info in infos],
+            paths=[info.path for info in infos],
+            labels_N=features.labels_N,
+            vectors_NxD=features.mean_NxD,
+            valid_N=features.valid_N,
+            classes=source.classes,
+            step=int(path.name),
+            config_name=config.name,
+        )
+        summary[split] = {
+            "rows": rows,
+            "left_out": [list(entry) for entry in features.left_out],
+            "file": str(target),
+        }
+    return summary
+
+
+def _open(
+    config: ConfigDict, checkpoint: pathlib.Path
+) -> tuple[ConfigDict, pathlib.Path, Embed, list[str]]:
+    """The config with the checkpoint's own model in it, the checkpoint, its embed and classes."""
+    path = find_checkpoint(checkpoint)
+    variables, host = load_variables(path)
+    config = config.copy_and_resolve_references()
+    with config.unlocked():
+        for section in ("model", "head", "method"):
+            config[section] = ConfigDict(host["config"][section])
+    validate(config)
+    embed = make_embed(create_method(config, classes=len(host["classes"])), make_mesh())
+    return config, path, lambda batch: embed(variables, batch), host["classes"]
+
+
+def _for(source: Source, classes: list[str], embed: Embed) -> Embed:
+    """Without the classifier's output where `source` has other classes than it was trained on."""
+    if list(source.classes) == classes:
+        return embed
+    return lambda batch: {"video": embed(batch)["video"]}

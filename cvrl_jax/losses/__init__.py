@@ -1,0 +1,13 @@
+"""Pure mathematics on embeddings and logits of the global batch: equal on 1 and N devices."""
+
+from cvrl_jax.losses.classification import accuracy, softmax_cross_entropy
+from cvrl_jax.losses.info_nce import contrast_metrics, info_nce
+from cvrl_jax.losses.regression import normalized_regression
+
+__all__ = [
+    "accuracy",
+    "contrast_metrics",
+    "info_nce",
+    "normalized_regression",
+    "softmax_cross_entropy",
+]

@@ -1,0 +1,134 @@
+"""BYOL on clips: predict a slowly moving teacher's projection of the other clip; no negatives.
+
+Grill et al., "Bootstrap Your Own Latent", NeurIPS 2020, arXiv 2006.07733; on video as in
+Feichtenhofer et al., CVPR 2021, arXiv 2104.14558.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from cvrl_jax import losses, models
+from cvrl_jax.methods import common
+from cvrl_jax.methods.base import Array, Aux, Batch, Variables
+from data_pipelines.spec import InputSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class BYOL:
+    """Regression of the teacher's projection by a predictor, both directions.
+
+    The collection `teacher` holds the teacher's params and batch_stats of tower and head.
+
+    Attributes:
+      inputs: a pair of clips.
+      tower: clips -> features.
+      head: features -> projections.
+      predictor: the student's projections -> the teacher's.
+      momentum: the teacher's momentum at the start; it rises to 1 by half a cosine.
+      steps: length of that cosine.
+      recipe: augmentation recipe, one part per view.
+      per_frame: draw the augmentation for every frame anew.
+    """
+
+    inputs: InputSpec
+    tower: nn.Module
+    head: nn.Module
+    predictor: nn.Module
+    momentum: float
+    steps: int
+    recipe: str
+    per_frame: bool
+
+    def init(self, key: Array) -> Variables:
+        """See Method.init; the teacher starts as a copy of the student."""
+        key, predictor_key = jax.random.split(key)
+        student = common.init_tower_and_head(self.tower, self.head, self.inputs, key)
+        projection = jnp.zeros((1, self.head.out))
+        predictor = self.predictor.init(predictor_key, projection, train=False)
+        merged = common.combine(
+            tower=common.part(student, "tower"),
+            head=common.part(student, "head"),
+            predictor=predictor,
+        )
+        # A copy, not an alias: the trainer donates its buffers and may donate each only once.
+        return merged | {"teacher": jax.tree.map(jnp.copy, student)}
+
+    def augment(self, batch: Batch, key: Array) -> Array:
+        """See Method.augment."""
+        return common.augment_views(batch["video"], key, self.recipe, self.per_frame)
+
+    def loss(self, variables: Variables, batch: Batch, key: Array) -> tuple[Array, Aux]:
+        """Mean over both directions of 2 - 2 cos (BYOL, eq. 2); see Method.loss."""
+        clips = self.augment(batch, key)
+        views = clips.shape[1]
+        flat = common.merge_views(clips)
+        valid = jnp.repeat(batch["valid"], views)
+        feature, projection, state = self._project(variables, flat, valid)
+        prediction, predictor_state = self.predictor.apply(
+            common.part(variables, "predictor"),
+            projection,
+            train=True,
+            valid=valid,
+            mutable=["batch_stats"],
+        )
+        _, target, teacher_state = self._project(variables["teacher"], flat, valid)
+        p = common.split_views(prediction, views)
+        t = jax.lax.stop_gradient(common.split_views(target, views))
+        loss = 0.5 * (
+            losses.normalized_regression(p[:, 0], t[:, 1], batch["valid"])
+            + losses.normalized_regression(p[:, 1], t[:, 0], batch["valid"])
+        )
+        state["batch_stats"]["predictor"] = predictor_state["batch_stats"]
+        teacher = variables["teacher"] | jax.lax.stop_gradient(teacher_state)
+        aux = Aux({}, state | {"teacher": teacher}, common.split_views(feature, views))
+        return loss, aux
+
+    def _project(
+        self, variables: Variables, clips: Array, valid: Array
+    ) -> tuple[Array, Array, Variables]:
+        feature, tower = self.tower.apply(
+            common.part(variables, "tower"), clips, train=True, valid=valid, mutable=["batch_stats"]
+        )
+        projection, head = self.head.apply(
+            common.part(variables, "head"), feature, train=True, valid=valid, mutable=["batch_stats"]
+        )
+        return feature, projection, common.combine(tower=tower, head=head)
+
+    def after_update(self, variables: Variables, step: Array) -> Variables:
+        """Moves the teacher: EMA with momentum 1 - (1 - m)(cos(pi step / steps) + 1) / 2."""
+        progress = jnp.minimum(step / self.steps, 1.0)
+        momentum = 1.0 - (1.0 - self.momentum) * 0.5 * (jnp.cos(jnp.pi * progress) + 1.0)
+        teacher = variables["teacher"]
+        student = {name: variables["params"][name] for name in teacher["params"]}
+        moved = jax.tree.map(
+            lambda t, s: t * momentum + s * (1.0 - momentum), teacher["params"], student
+        )
+        return variables | {"teacher": teacher | {"params": moved}}
+
+    def embed(self, variables: Variables, batch: Batch) -> dict[str, Array]:
+        """The student's pooled tower features; see Method.embed."""
+        return common.embed_clips(self.tower, common.part(variables, "tower"), batch)
+
+
+def create(config: ConfigDict, classes: int) -> BYOL:
+    """Builds the method from a config; `classes` (of the data's labels) is not used."""
+    del classes
+    common.check_fields(config, ("momentum", "predictor_hidden"))
+    return BYOL(
+        inputs=common.pair_inputs(config),
+        tower=common.create_tower(config),
+        head=models.ProjectionHead(**config.head.to_dict()),
+        predictor=models.ProjectionHead(
+            hidden=config.method.predictor_hidden, layers=1, out=config.head.out
+        ),
+        momentum=config.method.momentum,
+        steps=config.steps,
+        recipe=config.augment.recipe,
+        per_frame=config.augment.per_frame,
+    )

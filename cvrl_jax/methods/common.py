@@ -1,0 +1,127 @@
+"""Steps that several methods share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from cvrl_jax import augment, models
+from cvrl_jax.methods.base import Array, Batch, Variables
+from data_pipelines.errors import UserError
+from data_pipelines.spec import InputSpec
+from data_pipelines.suggest import nearest
+
+
+def check_fields(config: ConfigDict, known: tuple[str, ...]) -> None:
+    """Raises a UserError where `config.method` has a field that the method does not know."""
+    for field in config.method:
+        if field not in (*known, "name"):
+            raise UserError(
+                f"config.method.{field} is no field of method {config.method.name!r}; "
+                + nearest(field, known)
+            )
+
+
+def pair_inputs(config: ConfigDict, sampling: str | None = None) -> InputSpec:
+    """Two randomly cropped clips of each video, by the sampling law of `config.data`."""
+    return _random_crops(config, 2, sampling or config.data.sampling)
+
+
+def single_inputs(config: ConfigDict) -> InputSpec:
+    """One randomly cropped clip of each video."""
+    return _random_crops(config, 1, "random")
+
+
+def _random_crops(config: ConfigDict, clips: int, sampling: Any) -> InputSpec:
+    data = config.data
+    return InputSpec(
+        clips=clips,
+        frames=data.frames,
+        stride=data.stride,
+        stride_unit=data.stride_unit,
+        size=data.size,
+        sampling=sampling,
+        power=data.power,
+        crop="random",
+        area=tuple(data.crop_area),
+        aspect=tuple(data.crop_aspect),
+    )
+
+
+def create_tower(config: ConfigDict) -> nn.Module:
+    """Builds the tower that `config.model` describes."""
+    fields = config.model.to_dict()
+    return models.create_model(fields.pop("name"), **fields)
+
+
+def init_tower_and_head(
+    tower: nn.Module, head: nn.Module, inputs: InputSpec, key: Array, frames: int | None = None
+) -> Variables:
+    """Initialises a tower for clips of `inputs` (or of `frames` frames) and a head behind it."""
+    tower_key, head_key = jax.random.split(key)
+    clip = jnp.zeros((1, frames or inputs.frames, inputs.size, inputs.size, 3))
+    tower_variables = tower.init(tower_key, clip, train=False)
+    feature = tower.apply(tower_variables, clip, train=False)
+    return combine(tower=tower_variables, head=head.init(head_key, feature, train=False))
+
+
+def augment_views(
+    video_BxVxTxHxWx3: Array, key: Array, recipe: str, per_frame: bool = False
+) -> Array:
+    """Applies each view's own recipe to its clips; float32 [B, V, T, H, W, 3] in [0, 1]."""
+    recipes = augment.views(recipe)
+    return jnp.stack(
+        [
+            augment.apply(
+                recipes[view % len(recipes)],
+                jax.random.fold_in(key, view),
+                video_BxVxTxHxWx3[:, view],
+                per_frame=per_frame,
+            )
+            for view in range(video_BxVxTxHxWx3.shape[1])
+        ],
+        axis=1,
+    )
+
+
+def merge_views(x: Array) -> Array:
+    """[B, V, ...] -> [B * V, ...], the views of an example side by side (keeps the sharding)."""
+    return x.reshape(-1, *x.shape[2:])
+
+
+def split_views(x: Array, views: int) -> Array:
+    """[B * V, ...] -> [B, V, ...]."""
+    return x.reshape(-1, views, *x.shape[1:])
+
+
+def embed_clips(tower: nn.Module, variables: Variables, batch: Batch) -> dict[str, Array]:
+    """Features of unaugmented clips by the frozen tower: {"video": float32 [B, V, D]}.
+
+    Args:
+      tower: called as tower(clips [N, T, H, W, 3], train=False).
+      variables: its "params" and "batch_stats".
+      batch: with `video` uint8 [B, V, T, H, W, 3].
+    """
+    clips = merge_views(batch["video"]).astype(jnp.float32) / 255.0
+    features = tower.apply(variables, clips, train=False)
+    return {"video": split_views(features, batch["video"].shape[1])}
+
+
+def combine(**parts: Variables) -> Variables:
+    """{"tower": {"params": p, "batch_stats": s}} -> {"params": {"tower": p}, "batch_stats": ...}."""
+    variables: Variables = {}
+    for name, collections in parts.items():
+        for collection, value in collections.items():
+            variables.setdefault(collection, {})[name] = value
+    return variables
+
+
+def part(variables: Variables, name: str) -> Variables:
+    """The inverse of `combine` for one part."""
+    return {
+        collection: value[name] for collection, value in variables.items() if name in value
+    }

@@ -1,0 +1,108 @@
+"""CVRL: two augmented clips of a video attract, clips of other videos repel.
+
+Qian et al., "Spatiotemporal Contrastive Video Representation Learning", CVPR 2021,
+arXiv 2008.03800.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax.numpy as jnp
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from cvrl_jax import losses, models
+from cvrl_jax.methods import common
+from cvrl_jax.methods.base import Array, Aux, Batch, Variables
+from data_pipelines.spec import InputSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class CVRL:
+    """InfoNCE between the projections of two clips of a video.
+
+    Attributes:
+      inputs: a pair of clips by CVRL's interval law.
+      tower: clips [N, T, H, W, 3] -> features [N, D].
+      head: features -> projections; thrown away after pre-training.
+      temperature: of the softmax over candidates.
+      recipe: augmentation recipe, one part per view.
+      per_frame: draw the augmentation for every frame anew (ablation).
+    """
+
+    inputs: InputSpec
+    tower: nn.Module
+    head: nn.Module
+    temperature: float
+    recipe: str
+    per_frame: bool
+
+    def init(self, key: Array) -> Variables:
+        """See Method.init. Collections: params and batch_stats, each of `tower` and `head`."""
+        return common.init_tower_and_head(self.tower, self.head, self.inputs, key)
+
+    def augment(self, batch: Batch, key: Array) -> Array:
+        """See Method.augment."""
+        return common.augment_views(batch["video"], key, self.recipe, self.per_frame)
+
+    def loss(self, variables: Variables, batch: Batch, key: Array) -> tuple[Array, Aux]:
+        """InfoNCE in both directions over the global batch; see Method.loss."""
+        clips = self.augment(batch, key)
+        return contrast(self.tower, self.head, variables, clips, batch["valid"], self.temperature)
+
+    def after_update(self, variables: Variables, step: Array) -> Variables:
+        """Nothing moves but what the optimizer moved."""
+        return variables
+
+    def embed(self, variables: Variables, batch: Batch) -> dict[str, Array]:
+        """Pooled tower features, before the projection head; see Method.embed."""
+        return common.embed_clips(self.tower, common.part(variables, "tower"), batch)
+
+
+def contrast(
+    tower: nn.Module,
+    head: nn.Module,
+    variables: Variables,
+    clips_NxVxTxHxWx3: Array,
+    valid_N: Array,
+    temperature: float,
+) -> tuple[Array, Aux]:
+    """InfoNCE between the first two views of N examples, by a tower and a projection head.
+
+    Both views go through the tower in one batch, so BatchNorm sees all of them together.
+
+    Returns:
+      (loss [], Aux) with contrast accuracy and entropy as metrics.
+    """
+    views = clips_NxVxTxHxWx3.shape[1]
+    valid = jnp.repeat(valid_N, views)
+    feature, tower_state = tower.apply(
+        common.part(variables, "tower"),
+        common.merge_views(clips_NxVxTxHxWx3),
+        train=True,
+        valid=valid,
+        mutable=["batch_stats"],
+    )
+    projection, head_state = head.apply(
+        common.part(variables, "head"), feature, train=True, valid=valid, mutable=["batch_stats"]
+    )
+    z = common.split_views(projection, views)
+    loss = losses.info_nce(z[:, 0], z[:, 1], temperature, valid_N)
+    metrics = losses.contrast_metrics(z[:, 0], z[:, 1], temperature, valid_N)
+    collections = common.combine(tower=tower_state, head=head_state)
+    return loss, Aux(metrics, collections, common.split_views(feature, views))
+
+
+def create(config: ConfigDict, classes: int) -> CVRL:
+    """Builds the method from a config; `classes` (of the data's labels) is not used."""
+    del classes
+    common.check_fields(config, ("temperature",))
+    return CVRL(
+        inputs=common.pair_inputs(config),
+        tower=common.create_tower(config),
+        head=models.ProjectionHead(**config.head.to_dict()),
+        temperature=config.method.temperature,
+        recipe=config.augment.recipe,
+        per_frame=config.augment.per_frame,
+    )

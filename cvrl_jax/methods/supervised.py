@@ -1,0 +1,92 @@
+"""Training with labels: the yardstick for the methods without, and fine-tuning of what they learn."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax.numpy as jnp
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from cvrl_jax import losses, models
+from cvrl_jax.methods import common
+from cvrl_jax.methods.base import Array, Aux, Batch, Variables
+from data_pipelines.errors import UserError
+from data_pipelines.spec import InputSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Supervised:
+    """Softmax cross-entropy over the labels; `config.init_from` makes it fine-tuning.
+
+    Attributes:
+      inputs: one randomly cropped clip.
+      tower: clips -> features.
+      head: features -> logits.
+      recipe: augmentation recipe.
+      label_smoothing: share of the target spread over all classes, in [0, 1).
+    """
+
+    inputs: InputSpec
+    tower: nn.Module
+    head: nn.Module
+    recipe: str
+    label_smoothing: float
+
+    def init(self, key: Array) -> Variables:
+        """See Method.init."""
+        return common.init_tower_and_head(self.tower, self.head, self.inputs, key)
+
+    def augment(self, batch: Batch, key: Array) -> Array:
+        """See Method.augment."""
+        return common.augment_views(batch["video"], key, self.recipe)
+
+    def loss(self, variables: Variables, batch: Batch, key: Array) -> tuple[Array, Aux]:
+        """Cross-entropy of labelled examples; see Method.loss."""
+        clips = self.augment(batch, key)
+        feature, tower_state = self.tower.apply(
+            common.part(variables, "tower"),
+            common.merge_views(clips),
+            train=True,
+            valid=batch["valid"],
+            mutable=["batch_stats"],
+        )
+        logits = self.head.apply(common.part(variables, "head"), feature)
+        loss = losses.softmax_cross_entropy(
+            logits, batch["label"], batch["valid"], label_smoothing=self.label_smoothing
+        )
+        metrics = {"accuracy": losses.accuracy(logits, batch["label"], batch["valid"])}
+        return loss, Aux(metrics, common.combine(tower=tower_state), feature[:, None])
+
+    def after_update(self, variables: Variables, step: Array) -> Variables:
+        """Nothing moves but what the optimizer moved."""
+        return variables
+
+    def embed(self, variables: Variables, batch: Batch) -> dict[str, Array]:
+        """Pooled tower features, and the classifier's `probabilities` [B, V, C]."""
+        embedded = common.embed_clips(self.tower, common.part(variables, "tower"), batch)
+        flat = common.merge_views(embedded["video"])
+        logits = self.head.apply(common.part(variables, "head"), flat)
+        probabilities = common.split_views(nn.softmax(logits), batch["video"].shape[1])
+        return embedded | {"probabilities": probabilities.astype(jnp.float32)}
+
+
+def create(config: ConfigDict, classes: int) -> Supervised:
+    """Builds the method from a config for data of `classes` labels.
+
+    Raises:
+      UserError: the data has no labels.
+    """
+    common.check_fields(config, ("label_smoothing",))
+    if classes < 2:
+        raise UserError(
+            "method 'supervised' needs videos of at least two classes, but the data has "
+            f"{classes}; use class sub-folders or a csv with a label column"
+        )
+    return Supervised(
+        inputs=common.single_inputs(config),
+        tower=common.create_tower(config),
+        head=models.LinearHead(classes=classes, normalize=False),
+        recipe=config.augment.recipe,
+        label_smoothing=config.method.label_smoothing,
+    )

@@ -1,0 +1,1 @@
+"""What a run tells: metrics, progress, monitors of collapse, a stop where metrics are NaN."""

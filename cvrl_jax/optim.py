@@ -1,0 +1,129 @@
+"""Optimizers and their learning-rate schedule."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import optax
+from ml_collections import ConfigDict
+
+from data_pipelines.errors import UserError
+
+
+def create_optimizer(
+    config: ConfigDict, total_steps: int, batch_size: int
+) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    """The optimizer that a config section asks for.
+
+    Weights are decayed only where `decay_mask` says, that is, never in biases and BatchNorm.
+
+    Args:
+      config: the section, with the fields
+        `name`: 'sgd', 'lars' (arXiv 1708.03888) or 'adamw' (arXiv 1711.05101).
+        `learning_rate`: the peak; None means `base_learning_rate` * batch_size / 256
+          (arXiv 1706.02677, section 2.1).
+        `warmup_steps`: >= 0 and < total_steps.
+        `weight_decay`: >= 0. 'sgd' and 'lars' add weight_decay * w to the gradient before momentum,
+          as if the loss held weight_decay / 2 * |w|^2; 'adamw' decouples it.
+        `momentum`, `nesterov`: of 'sgd' and 'lars'.
+        `betas`: (beta1, beta2) of 'adamw'.
+      total_steps: length of the run, in updates.
+      batch_size: examples in one update, over all devices.
+
+    Returns:
+      (optimizer, schedule): `schedule(step)` is the learning rate of that update, for logging.
+
+    Raises:
+      UserError: the name is unknown, or warm-up fills the whole run.
+    """
+    if config.name not in _OPTIMIZERS:
+        near = difflib.get_close_matches(str(config.name), _OPTIMIZERS, n=1, cutoff=0.0)[0]
+        raise UserError(
+            f"optimizer {config.name!r} is unknown; did you mean {near!r}? "
+            f"Known: {', '.join(_OPTIMIZERS)}"
+        )
+    peak = config.learning_rate
+    if peak is None:
+        peak = config.base_learning_rate * batch_size / 256
+    schedule = warmup_cosine(peak, config.warmup_steps, total_steps)
+    return _OPTIMIZERS[config.name](config, schedule), schedule
+
+
+def warmup_cosine(peak: float, warmup_steps: int, total_steps: int) -> optax.Schedule:
+    """A half cosine from `peak` at step 0 to 0 at `total_steps`, its start replaced by a ramp.
+
+    The ramp runs linearly from 0 at step 0 to where the cosine is at `warmup_steps`, a little below
+    `peak`. This is the schedule of the published CVRL code; in `optax.warmup_cosine_decay_schedule`
+    the cosine starts only after the warm-up.
+
+    Args:
+      peak: height of the cosine.
+      warmup_steps: length of the ramp, >= 0 and < total_steps.
+      total_steps: length of the run.
+
+    Returns:
+      A function of the step, for integers and traced integers.
+
+    Raises:
+      UserError: warm-up fills the whole run.
+    """
+    if not 0 <= warmup_steps < total_steps:
+        raise UserError(
+            f"warmup_steps={warmup_steps} must be >= 0 and below the run's {total_steps} steps; "
+            "shorten the warm-up or lengthen the run"
+        )
+    cosine = optax.cosine_decay_schedule(peak, total_steps)
+    if warmup_steps == 0:
+        return cosine
+    ramp = optax.linear_schedule(0.0, float(cosine(warmup_steps)), warmup_steps)
+    # `join_schedules` restarts the count of the second schedule; this cosine has been running.
+    return optax.join_schedules([ramp, lambda step: cosine(step + warmup_steps)], [warmup_steps])
+
+
+def decay_mask(params: Any) -> Any:
+    """Which parameters weight decay (and LARS's trust ratio) applies to: dense and conv kernels.
+
+    Args:
+      params: a tree of arrays.
+
+    Returns:
+      A tree of the same structure, True where the leaf is named 'kernel' and has two or more axes.
+    """
+
+    def is_kernel(path: tuple[Any, ...], leaf: jax.Array) -> bool:
+        return getattr(path[-1], "key", None) == "kernel" and leaf.ndim > 1
+
+    return jax.tree_util.tree_map_with_path(is_kernel, params)
+
+
+def _sgd(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
+    return optax.chain(
+        optax.add_decayed_weights(config.weight_decay, decay_mask),
+        optax.sgd(schedule, config.momentum, config.nesterov),
+    )
+
+
+def _lars(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
+    return optax.lars(
+        schedule,
+        config.weight_decay,
+        weight_decay_mask=decay_mask,
+        trust_ratio_mask=decay_mask,
+        momentum=config.momentum,
+        nesterov=config.nesterov,
+    )
+
+
+def _adamw(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
+    beta1, beta2 = config.betas
+    return optax.adamw(schedule, beta1, beta2, weight_decay=config.weight_decay, mask=decay_mask)
+
+
+_OPTIMIZERS: Mapping[str, Callable[[ConfigDict, optax.Schedule], optax.GradientTransformation]] = {
+    "sgd": _sgd,
+    "lars": _lars,
+    "adamw": _adamw,
+}

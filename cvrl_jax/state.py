@@ -1,0 +1,128 @@
+"""The training state, how it is made and the one jitted step that moves it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+from jax.sharding import Mesh
+
+from cvrl_jax.methods.base import Batch, Method, Variables
+from cvrl_jax.parallel.mesh import batch_sharding, put_batch, replicated
+
+Metrics = dict[str, jax.Array]
+
+
+@struct.dataclass
+class TrainState:
+    """Everything that training changes on the device; a plain pytree.
+
+    Attributes:
+      step: int32 [], updates done.
+      variables: all collections of the method, `params` among them.
+      opt_state: the optimizer's.
+    """
+
+    step: jax.Array
+    variables: Variables
+    opt_state: Any
+
+
+def create_state(
+    method: Method, optimizer: optax.GradientTransformation, seed: int, mesh: Mesh
+) -> TrainState:
+    """Initialises the state on the devices; the same numbers for any number of them."""
+
+    def init() -> TrainState:
+        variables = method.init(jax.random.key(seed))
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            variables=variables,
+            opt_state=optimizer.init(variables["params"]),
+        )
+
+    return jax.jit(init, out_shardings=replicated(mesh))()
+
+
+def make_train_step(
+    method: Method,
+    optimizer: optax.GradientTransformation,
+    schedule: optax.Schedule,
+    seed: int,
+    mesh: Mesh,
+) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+    """Builds the jitted update; the state passed in is donated.
+
+    The randomness of a step is `fold_in(key(seed), step)`, so that a resumed run repeats it.
+    """
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        params = state.variables["params"]
+
+        def loss_fn(params: Any) -> tuple[jax.Array, Any]:
+            return method.loss(state.variables | {"params": params}, batch, key)
+
+        (loss, aux), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
+        updates, opt_state = optimizer.update(grads, state.opt_state, params)
+        step = state.step + 1
+        variables = method.after_update(
+            state.variables | aux.collections | {"params": optax.apply_updates(params, updates)},
+            step,
+        )
+        metrics = {
+            "loss": loss,
+            "learning_rate": schedule(state.step),
+            "gradient_norm": optax.global_norm(grads),
+            "invalid_examples": jnp.sum(~batch["valid"]),
+        }
+        metrics |= aux.metrics | collapse_monitors(aux.features, batch["valid"])
+        return TrainState(step, variables, opt_state), metrics
+
+    return jax.jit(
+        train_step,
+        in_shardings=(replicated(mesh), batch_sharding(mesh)),
+        out_shardings=(replicated(mesh), replicated(mesh)),
+        donate_argnums=0,
+    )
+
+
+def collapse_monitors(features_BxVxD: jax.Array, valid_B: jax.Array) -> Metrics:
+    """Cheap signs of collapse on the features of a training batch.
+
+    Returns:
+      `feature_std`: mean over dimensions of the standard deviation of L2-normalised features, times
+        sqrt(D): 1 for isotropic features, 0 for collapsed ones. `alignment`: mean squared distance
+        between the two views of a video (only with two views; Wang & Isola 2020, eq. 4).
+    """
+    f = jax.lax.stop_gradient(features_BxVxD.astype(jnp.float32))
+    f = f / (jnp.linalg.norm(f, axis=-1, keepdims=True) + 1e-12)
+    weight = valid_B / jnp.maximum(valid_B.sum(), 1)
+    mean = jnp.einsum("b,bvd->vd", weight, f)
+    variance = jnp.einsum("b,bvd->vd", weight, (f - mean) ** 2)
+    monitors = {"feature_std": jnp.sqrt(variance).mean() * f.shape[-1] ** 0.5}
+    if f.shape[1] > 1:
+        monitors["alignment"] = weight @ ((f[:, 0] - f[:, 1]) ** 2).sum(-1)
+    return monitors
+
+
+def make_embed(method: Method, mesh: Mesh) -> Callable[[Variables, dict[str, np.ndarray]], dict]:
+    """Builds `embed(variables, host batch) -> features on the host`, jitted over the mesh.
+
+    Only `video` of the batch is used; its first axis must be divisible by the devices.
+    """
+    jitted = jax.jit(
+        method.embed,
+        in_shardings=(replicated(mesh), batch_sharding(mesh)),
+        out_shardings=replicated(mesh),
+    )
+
+    def embed(variables: Variables, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return jax.device_get(jitted(variables, put_batch({"video": batch["video"]}, mesh)))
+
+    return embed

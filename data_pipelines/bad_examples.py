@@ -1,0 +1,91 @@
+"""The record of videos that could not be read: logged once each, listed in a file, limited."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from data_pipelines.errors import UserError
+from data_pipelines.video import Source
+
+_ENOUGH = 1000  # examples seen before the fraction of bad ones is believed (or all, if fewer)
+
+
+class BadExamples:
+    """Counts unreadable videos and stops the run when there are too many.
+
+    Args:
+      source: where indices point to.
+      path: the JSON Lines file to append to: {"id", "path", "reason"} per video.
+      max_fraction: of distinct videos; above it `update` raises.
+    """
+
+    def __init__(self, source: Source, path: pathlib.Path, max_fraction: float) -> None:
+        self._source = source
+        self._path = path
+        self._max_fraction = max_fraction
+        self._examples = 0
+        self._bad: set[int] = set()
+        self._listed = _listed_ids(path)
+
+    def update(self, batch: dict[str, np.ndarray]) -> None:
+        """Takes note of a batch.
+
+        Raises:
+          UserError: more than `max_fraction` of the videos seen so far cannot be read.
+        """
+        self._examples += len(batch["index"])
+        for row in np.flatnonzero(~batch["valid"] & (batch["index"] >= 0)):
+            index = int(batch["index"][row])
+            if index not in self._bad:
+                self._bad.add(index)
+                self._list(index, str(batch["error"][row]))
+        seen = min(self._examples, len(self._source))
+        if seen >= min(_ENOUGH, len(self._source)) and self.count > self._max_fraction * seen:
+            raise UserError(
+                f"{self.count} of {seen} videos cannot be read, more than "
+                f"data.max_bad_fraction = {self._max_fraction:g}; they are listed in {self._path}; "
+                "mend or remove them, or raise --config.data.max_bad_fraction"
+            )
+
+    @property
+    def count(self) -> int:
+        """Distinct unreadable videos met so far."""
+        return len(self._bad)
+
+    def get_state(self) -> dict[str, Any]:
+        """What a resumed run needs to go on counting; JSON-like."""
+        return {"examples": self._examples, "bad": sorted(self._bad)}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on from a state that `get_state` returned."""
+        self._examples = int(state["examples"])
+        self._bad = {int(index) for index in state["bad"]}
+
+    def _list(self, index: int, reason: str) -> None:
+        info = self._source.info(index)
+        if info.id in self._listed:
+            return
+        self._listed.add(info.id)
+        logging.getLogger(__name__).warning("left out, cannot be read: %s: %s", info.path, reason)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"id": info.id, "path": info.path, "reason": reason}) + "\n")
+
+
+def _listed_ids(path: pathlib.Path) -> set[str]:
+    return {row["id"] for row in read_bad_examples(path)}
+
+
+def read_bad_examples(path: pathlib.Path) -> list[dict[str, str]]:
+    """Reads the list back; [] where there is none. A line torn by a kill is passed over."""
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows

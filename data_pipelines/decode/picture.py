@@ -1,0 +1,73 @@
+"""A decoded frame as an upright RGB picture with square pixels."""
+
+from __future__ import annotations
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from data_pipelines.decode.stream import Unreadable
+
+_SQUARE = 0.01  # pixels this close to square are not worth a resampling
+
+
+class PictureMaker:
+    """Converts the frames of one video; keeps the colour converter between frames."""
+
+    def __init__(self, aspect: float, max_pixels: int) -> None:
+        """Takes the width over height of one pixel, and the largest picture to make."""
+        square = abs(aspect - 1.0) < _SQUARE
+        self._aspect, self._max_pixels = 1.0 if square else aspect, max_pixels
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
+        """Returns uint8 [H, W, 3] RGB: pixels made square first, then turned upright.
+
+        Raises:
+          Unreadable: the picture with square pixels would be too large.
+        """
+        height, width = frame.height, max(1, round(frame.width * self._aspect))
+        if height * width > self._max_pixels:
+            raise Unreadable(f"a picture of {width}x{height} with square pixels is too large")
+        picture_HxWx3 = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        if width != frame.width:
+            method = cv2.INTER_AREA if width < frame.width else cv2.INTER_LINEAR
+            picture_HxWx3 = cv2.resize(picture_HxWx3, (width, height), interpolation=method)
+        return turn_upright(picture_HxWx3, display_matrix(frame))
+
+
+def display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
+    """Returns the frame's display matrix, int32 [3, 3], or None without one."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return None
+    return np.frombuffer(bytes(data), np.int32)[:9].reshape(3, 3)
+
+
+def turn_upright(picture_HxWx3: np.ndarray, matrix_3x3: np.ndarray | None) -> np.ndarray:
+    """Turns and mirrors a picture as its display matrix asks, in right angles.
+
+    The matrix maps a point (x, y), y downwards, to (a x + c y, b x + d y), where its first two
+    rows begin with (a, b) and (c, d) (ISO/IEC 14496-12, 8.3.2). Other angles, and matrices that
+    are not invertible, leave the picture as it is.
+
+    Args:
+      picture_HxWx3: uint8 [H, W, 3].
+      matrix_3x3: int32 [3, 3], or None for nothing to do.
+
+    Returns:
+      uint8 [H, W, 3], or [W, H, 3] after a quarter turn; contiguous.
+    """
+    if matrix_3x3 is None:
+        return picture_HxWx3
+    (a, b), (c, d) = matrix_3x3[:2, :2].tolist()
+    if a and d and not b and not c:
+        flip_x, flip_y = a < 0, d < 0
+    elif b and c and not a and not d:
+        picture_HxWx3 = picture_HxWx3.transpose(1, 0, 2)
+        flip_x, flip_y = c < 0, b < 0
+    else:
+        return picture_HxWx3
+    picture_HxWx3 = picture_HxWx3[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
+    return np.ascontiguousarray(picture_HxWx3)

@@ -1,0 +1,204 @@
+"""Frames of a video file by position."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+import av
+import numpy as np
+from av.error import FFmpegError
+
+from data_pipelines.decode.picture import PictureMaker
+from data_pipelines.decode.stream import MAX_PIXELS, Unreadable, VideoStream
+from data_pipelines.decode.timeline import Timeline, from_decoding, from_packets
+from data_pipelines.errors import BadVideo
+
+_UNKNOWN = -(2**63)  # the key of a frame without a timestamp: equal to none, before all
+_MAX_DISORDER = 16  # frames that may come late; the reorder buffer of H.264 and HEVC holds 16
+
+
+def open_video(
+    path: str,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> VideoFileReader:
+    """Opens a video file, or the segment `start <= t < end` of it.
+
+    Args:
+      path: the file.
+      start: seconds from the first frame; None for the beginning.
+      end: seconds from the first frame; None for the end.
+      max_pixels: largest height times width; larger pictures are refused.
+
+    Raises:
+      BadVideo: the file cannot be opened, holds no video, or has no frame in the segment.
+    """
+    return VideoFileReader(path, start, end, max_pixels)
+
+
+class VideoFileReader:
+    """An opened video file, a context manager.
+
+    Frames are found by timestamp. Decoding runs forward, stops at the last frame wanted, and jumps
+    only to a keyframe that lies ahead; what a jump delivers is trusted only if it begins with that
+    very keyframe, and is otherwise decoded again from the start. So a frame is the same whatever
+    was asked before.
+
+    Attributes:
+      times: float64 [L] seconds, strictly increasing, 0 at the first frame (of the segment).
+    """
+
+    def __init__(self, path: str, start: float | None, end: float | None, max_pixels: int) -> None:
+        """Opens the file; `open_video` says how."""
+        self._path = path
+        self._stream: VideoStream | None = None
+        self._counted = False  # whether frames are named by their place rather than their pts
+        self._key = _UNKNOWN  # what names the frame decoded last
+        try:
+            with _refusing(path):
+                self._stream = stream = VideoStream(path, max_pixels)
+                self._picture = PictureMaker(stream.aspect, max_pixels)
+                self._timeline = self._find_timeline(stream)
+                inside = self._timeline.between(start, end)
+                if not len(inside):
+                    raise Unreadable(
+                        f"no frame between {start or 0:g} s and {end or np.inf:g} s: it lasts "
+                        f"{self._timeline.times[-1]:g} s"
+                    )
+        except BaseException:
+            self.close()
+            raise
+        self._first = int(inside[0])
+        self.times = self._timeline.times[inside] - self._timeline.times[self._first]
+
+    def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
+        """Returns the frames at `indices` as uint8 [H, W, 3] RGB, square pixels, upright.
+
+        Args:
+          indices: positions in `times`, in any order; equal ones share one array.
+
+        Raises:
+          IndexError: an index outside `0 <= index < L`.
+          BadVideo: a wanted frame cannot be decoded, or the picture's size changes.
+        """
+        wanted = sorted({int(index) for index in indices})
+        if wanted and not 0 <= wanted[0] <= wanted[-1] < len(self.times):
+            raise IndexError(f"frames {wanted[0]}..{wanted[-1]} of a video of {len(self.times)}")
+        pictures = {}
+        with _refusing(self._path):
+            for index in wanted:
+                pictures[index] = self._picture(self._fetch(self._first + index))
+            shapes = {picture.shape for picture in pictures.values()}
+            if len(shapes) > 1:
+                raise Unreadable(f"the size of its picture changes: {sorted(shapes)}")
+        return [pictures[int(index)] for index in indices]
+
+    def close(self) -> None:
+        """Releases the file. Calling it twice is harmless."""
+        if self._stream is not None:
+            self._stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _find_timeline(self, stream: VideoStream) -> Timeline:
+        """Finds the timeline, and leaves the decoder at the file's first frame."""
+        timeline = from_packets(stream)
+        if timeline is not None:
+            try:
+                self._begin(stream.frames_from_start(), from_start=True)
+            except FFmpegError as error:
+                raise Unreadable(f"damaged or encrypted: {_one_line(error)}") from error
+            if self._frame is None:
+                raise Unreadable("none of its frames decodes")
+            if self._key in timeline.keys:
+                # What cannot be decoded before the first frame (its references were cut off) is
+                # not part of the video.
+                return timeline.dropping_before(self._key)
+        self._counted = True
+        timeline = from_decoding(stream)
+        self._begin(stream.frames_from_start(), from_start=True)
+        return timeline
+
+    def _fetch(self, position: int) -> av.VideoFrame:
+        """Returns the frame at `position` of the whole timeline."""
+        assert self._stream is not None
+        timeline, key = self._timeline, int(self._timeline.keys[position])
+        at = int(np.searchsorted(timeline.starts, key, side="right")) - 1
+        jump = int(timeline.starts[at]) if at >= 0 else int(timeline.keys[0])
+        if jump <= self._key <= key:
+            frame, _ = self._advance(key)
+            if frame is not None and (self._from_start or not frame.is_corrupt):
+                return frame
+        elif jump > timeline.keys[0]:
+            with contextlib.suppress(FFmpegError):
+                self._begin(self._stream.frames_from_key(jump), from_start=False)
+                if self._frame is not None and self._frame.key_frame and self._key == jump:
+                    frame, _ = self._advance(key)
+                    if frame is not None and not frame.is_corrupt:
+                        return frame
+        self._begin(self._stream.frames_from_start(), from_start=True)
+        frame, trouble = self._advance(key)
+        if frame is not None:
+            return frame
+        raise Unreadable(
+            f"frame {position} of {len(timeline.keys)} (at {timeline.times[position]:.3f} s) "
+            f"does not decode{trouble and ': ' + trouble}"
+        )
+
+    def _begin(self, frames: Iterator[av.VideoFrame], from_start: bool) -> None:
+        self._frames, self._from_start = frames, from_start
+        self._count = 0
+        self._step()
+
+    def _step(self) -> None:
+        """Decodes one frame; leaves None at the end of the file."""
+        self._frame = next(self._frames, None)
+        if self._frame is not None:
+            pts = self._frame.pts
+            self._key = self._count if self._counted else _UNKNOWN if pts is None else pts
+            self._count += 1
+
+    def _advance(self, key: int) -> tuple[av.VideoFrame | None, str]:
+        """Decodes forward to the frame named `key`; returns it, or None and what went wrong."""
+        late = 0
+        try:
+            while self._frame is not None:
+                if self._key == key:
+                    return self._frame, ""
+                late += self._key > key
+                if late > _MAX_DISORDER:
+                    break
+                self._step()
+        except FFmpegError as error:
+            return None, _one_line(error)
+        return None, ""
+
+
+@contextlib.contextmanager
+def _refusing(path: str) -> Iterator[None]:
+    """Turns whatever a file's content provokes into `BadVideo`."""
+    try:
+        yield
+    except Unreadable as error:
+        raise BadVideo(path, str(error)) from error
+    except (FFmpegError, OSError, ValueError, AttributeError) as error:
+        raise BadVideo(path, _one_line(error)) from error
+
+
+def _one_line(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())

@@ -1,0 +1,152 @@
+"""A collection of video files, and the checks that every list of files goes through."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from data_pipelines.decode import VideoFileReader, open_video
+from data_pipelines.errors import UserError
+from data_pipelines.video import VideoInfo
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoFile:
+    """One video, or one segment of a video.
+
+    Attributes:
+      path: the file, relative to the root of its source, with forward slashes.
+      label: class index, -1 for none.
+      start: seconds from the first frame, None for the beginning.
+      end: seconds from the first frame, None for the end.
+    """
+
+    path: str
+    label: int = -1
+    start: float | None = None
+    end: float | None = None
+
+    @property
+    def id(self) -> str:
+        """The path, with `#start-end` for a segment."""
+        if self.start is None and self.end is None:
+            return self.path
+        return f"{self.path}#{_seconds(self.start)}-{_seconds(self.end)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class FileSource:
+    """Video files under one folder; a `Source`.
+
+    Attributes:
+      name: what it is called in reports.
+      videos: the videos, in an order that is the same in every run.
+      classes: class names by label, () for an unlabelled collection.
+      root: the folder that paths are relative to.
+    """
+
+    name: str
+    videos: tuple[VideoFile, ...]
+    classes: tuple[str, ...]
+    root: str
+
+    @property
+    def factors(self) -> Mapping[str, np.ndarray]:
+        """No further grouping of the classes is known for files."""
+        return {}
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def info(self, index: int) -> VideoInfo:
+        """Returns what is known of video `index` without opening it."""
+        video = self.videos[index]
+        return VideoInfo(id=video.id, path=self._path(video), label=video.label)
+
+    def open(self, index: int) -> VideoFileReader:
+        """Opens video `index`.
+
+        Raises:
+          BadVideo: the video cannot be read.
+        """
+        video = self.videos[index]
+        return open_video(self._path(video), start=video.start, end=video.end)
+
+    def _path(self, video: VideoFile) -> str:
+        return str(pathlib.Path(self.root, video.path))
+
+
+def existing_folder(root: str | pathlib.Path, what: str) -> pathlib.Path:
+    """Returns `root` as a path.
+
+    Raises:
+      UserError: there is no such folder, or it is a file; `what` says which folder was meant.
+    """
+    root = pathlib.Path(root)
+    if not root.is_dir():
+        problem = "is a file, not a folder" if root.exists() else "does not exist"
+        raise UserError(f"{what} {root} {problem}: name an existing folder")
+    return root
+
+
+def path_inside(root: pathlib.Path, listed: str, where: str) -> str:
+    """Returns a listed path relative to `root`, with forward slashes.
+
+    Args:
+      root: the folder that holds the videos.
+      listed: a path as a list names it, relative to `root` or absolute.
+      where: the list and line, for the message.
+
+    Raises:
+      UserError: the path leads out of `root`, by "..", as an absolute path or through a link.
+    """
+    # Plain strings: lists of hundreds of thousands of videos are common, and pathlib is slow.
+    real_root = os.path.realpath(root)
+    try:
+        real = os.path.realpath(os.path.join(real_root, listed))
+        if os.path.commonpath([real, real_root]) != real_root:
+            raise ValueError("outside")
+        inside = listed
+        if os.path.isabs(listed) or ".." in pathlib.PurePath(listed).parts:
+            inside = os.path.relpath(real, real_root)
+    except (ValueError, OSError) as error:  # ValueError also for a zero byte in the path
+        raise UserError(
+            f"{where}: path {listed!r} leads out of {root}: list only files below that folder, or "
+            "name another root"
+        ) from error
+    return pathlib.PurePath(inside).as_posix()
+
+
+def refuse_missing(root: pathlib.Path, listed: Sequence[tuple[str, str]], shown: int = 3) -> None:
+    """Checks that every listed video exists.
+
+    Args:
+      root: the folder that paths are relative to.
+      listed: pairs of a path and the place that lists it (for the message).
+      shown: how many missing ones the message names.
+
+    Raises:
+      UserError: some do not exist; it says how many and names the first.
+    """
+    missing = [(path, where) for path, where in listed if not os.path.isfile(f"{root}/{path}")]
+    if missing:
+        examples = "; ".join(f"{where}: {path}" for path, where in missing[:shown])
+        raise UserError(
+            f"{len(missing)} of {len(listed)} listed videos are not below {root} ({examples}"
+            f"{'; ...' if len(missing) > shown else ''}): check the root folder and the list"
+        )
+
+
+def sorted_classes(names: set[str]) -> tuple[str, ...]:
+    """Returns class names in label order: by number if all are whole numbers, else by name."""
+    if all(name.lstrip("+-").isdecimal() for name in names):
+        return tuple(sorted(names, key=lambda name: (int(name), name)))
+    return tuple(sorted(names))
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else repr(float(value)).removesuffix(".0")

@@ -1,0 +1,94 @@
+"""Parts and unions of sources."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from data_pipelines.errors import UserError
+from data_pipelines.video import Source, Video, VideoInfo
+
+
+@dataclasses.dataclass(frozen=True)
+class Subset:
+    """Chosen videos of one or more sources with the same classes.
+
+    Attributes:
+      sources: where the videos come from.
+      rows: (which source, which of its videos) for every video here.
+    """
+
+    sources: tuple[Source, ...]
+    rows: tuple[tuple[int, int], ...]
+
+    @property
+    def name(self) -> str:
+        """That of the first source."""
+        return self.sources[0].name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Those of the sources."""
+        return self.sources[0].classes
+
+    @property
+    def factors(self) -> Mapping[str, np.ndarray]:
+        """Those of the sources."""
+        return self.sources[0].factors
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def info(self, index: int) -> VideoInfo:
+        """See Source.info."""
+        source, row = self.rows[index]
+        return self.sources[source].info(row)
+
+    def open(self, index: int) -> Video:
+        """See Source.open."""
+        source, row = self.rows[index]
+        return self.sources[source].open(row)
+
+    @classmethod
+    def join(cls, sources: Sequence[Source]) -> Subset:
+        """All videos of several sources, one source after the other."""
+        return cls(
+            tuple(sources),
+            tuple((s, row) for s, source in enumerate(sources) for row in range(len(source))),
+        )
+
+
+def subset(source: Source, indices: np.ndarray) -> Subset:
+    """The videos of `source` at `indices`, in that order."""
+    return Subset((source,), tuple((0, int(index)) for index in indices))
+
+
+def hold_out(source: Source, fraction: float, seed: int) -> tuple[Subset, Subset]:
+    """Splits a labelled source into (train, test), the same share of every class.
+
+    Args:
+      source: labelled videos; those without a label go to train.
+      fraction: share of each class in test, in (0, 1); at least one video where a class has two.
+      seed: fixes which.
+
+    Raises:
+      UserError: `fraction` is out of range, or nothing would be left to test on.
+    """
+    if not 0 < fraction < 1:
+        raise UserError(f"config.data.eval_fraction = {fraction} must lie between 0 and 1")
+    labels = np.asarray([source.info(index).label for index in range(len(source))])
+    rng = np.random.default_rng(seed)
+    test: list[int] = []
+    for label in range(len(source.classes)):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        count = max(round(fraction * len(members)), 1) if len(members) > 1 else 0
+        test.extend(members[:count].tolist())
+    if not test:
+        raise UserError(
+            f"{source.name}: no class has two videos, so none can be held out for evaluation; "
+            "set --config.data.eval_fraction=0 to train without"
+        )
+    chosen = np.asarray(sorted(test))
+    return subset(source, np.setdiff1d(np.arange(len(source)), chosen)), subset(source, chosen)

@@ -1,0 +1,66 @@
+"""What a method wants delivered: the one type that models and data share."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from data_pipelines.errors import UserError
+
+Sampling = Literal["decreasing", "uniform", "increasing", "same", "random", "even"]
+Crop = Literal["random", "center", "thirds"]
+
+PAIR_LAWS = ("decreasing", "uniform", "increasing", "same")
+
+
+@dataclasses.dataclass(frozen=True)
+class InputSpec:
+    """The clips of one video: how many, how long, from where, how cropped.
+
+    A batch made by this spec holds `video` uint8 [B, V, T, H, W, 3] with V = `views`, T = `frames`
+    and H = W = `size`.
+
+    Attributes:
+      clips: clips per video.
+      frames: frames per clip.
+      stride: distance between neighbouring frames of a clip, in `stride_unit`.
+      stride_unit: "frames" of the file, or "seconds" (the same speed whatever the frame rate).
+      size: height and width of a delivered frame, pixels.
+      sampling: where clips begin. Laws of the interval between the two clips of a pair ("decreasing",
+        "uniform", "increasing", "same"; they need clips = 2), "random" (independent) or "even"
+        (evenly spaced, for evaluation).
+      power: exponent of the "decreasing" and "increasing" laws.
+      crop: "random" resized crop (one box per clip), "center", or "thirds" (three per clip).
+      area: range of the random crop's area as a fraction of the frame.
+      aspect: range of the random crop's width/height.
+      resize_short: short side in pixels before an evaluation crop; None = `size`.
+    """
+
+    clips: int
+    frames: int
+    stride: float
+    size: int
+    stride_unit: Literal["frames", "seconds"] = "frames"
+    sampling: Sampling = "decreasing"
+    power: float = 1.0
+    crop: Crop = "random"
+    area: tuple[float, float] = (0.3, 1.0)
+    aspect: tuple[float, float] = (0.5, 2.0)
+    resize_short: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.sampling in PAIR_LAWS and self.clips != 2:
+            raise UserError(
+                f"sampling {self.sampling!r} is a law for a pair of clips, but clips = {self.clips}; "
+                "use sampling 'random' or 'even'"
+            )
+
+    @property
+    def views(self) -> int:
+        """Clips times crops per video."""
+        return self.clips * (3 if self.crop == "thirds" else 1)
+
+    @property
+    def span(self) -> float:
+        """Distance from a clip's first frame to its last, in `stride_unit`."""
+        return (self.frames - 1) * self.stride

@@ -1,0 +1,66 @@
+"""A quick look at a source before anything is allocated: can its videos be read, how long are they."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+
+import numpy as np
+
+from data_pipelines.errors import BadVideo, UserError
+from data_pipelines.spec import InputSpec
+from data_pipelines.video import Source
+
+_LOOKED_AT = 32  # videos opened (headers and packet times only; nothing is decoded)
+
+
+@dataclasses.dataclass(frozen=True)
+class Survey:
+    """What a sample of evenly spaced videos says of a source.
+
+    Attributes:
+      videos: videos in the source.
+      hours: of video in the source, estimated from the sample.
+      frames: (shortest, median, longest) video of the sample, in frames.
+      bad: (path, reason) of videos of the sample that cannot be opened.
+    """
+
+    videos: int
+    hours: float
+    frames: tuple[int, int, int]
+    bad: tuple[tuple[str, str], ...]
+
+
+def survey(source: Source, spec: InputSpec) -> Survey:
+    """Opens up to 32 videos of `source`.
+
+    Raises:
+      UserError: none of them can be opened, or a clip of `spec` is longer than every one.
+    """
+    indices = np.unique(np.linspace(0, len(source) - 1, _LOOKED_AT).round().astype(int))
+    lengths, seconds, bad = [], [], []
+    for index in indices.tolist():
+        try:
+            with contextlib.closing(source.open(index)) as video:
+                lengths.append(len(video.times))
+                seconds.append(float(video.times[-1]))
+        except BadVideo as error:
+            bad.append((error.path, error.reason))
+    if not lengths:
+        path, reason = bad[0]
+        raise UserError(
+            f"{source.name}: none of {len(bad)} videos looked at can be read; first: {path}: {reason}"
+        )
+    longest = max(lengths) - 1 if spec.stride_unit == "frames" else max(seconds)
+    if longest < spec.span and max(lengths) > 1:
+        raise UserError(
+            f"{source.name}: a clip of {spec.frames} frames at stride {spec.stride:g} spans "
+            f"{spec.span:g} {spec.stride_unit}, but the longest of {len(lengths)} videos looked at "
+            f"has {longest:g}; lower --config.data.frames or --config.data.stride"
+        )
+    return Survey(
+        videos=len(source),
+        hours=float(np.mean(seconds)) * len(source) / 3600,
+        frames=(min(lengths), int(np.median(lengths)), max(lengths)),
+        bad=tuple(bad),
+    )

@@ -1,0 +1,80 @@
+"""What every source of videos offers: a list of videos, each of which opens to frames with times."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoInfo:
+    """What is known of a video without opening it.
+
+    Attributes:
+      id: unique within the source, the same in every run.
+      path: the file, or "" where there is none.
+      label: class index, -1 where the video has no label.
+    """
+
+    id: str
+    path: str
+    label: int = -1
+
+
+@runtime_checkable
+class Video(Protocol):
+    """One opened video. Close it after use.
+
+    Attributes:
+      times: float64 [L] seconds, strictly increasing, 0 at the first frame.
+    """
+
+    times: np.ndarray
+
+    def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
+        """Returns the frames at `indices` (any order, repeats allowed) as uint8 [H, W, 3] RGB.
+
+        Raises:
+          BadVideo: a wanted frame cannot be decoded.
+        """
+        ...
+
+    def close(self) -> None:
+        """Releases the file. Calling it twice is harmless."""
+        ...
+
+
+class Source(Protocol):
+    """A picklable, indexable collection of videos."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in reports."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names by label, () for an unlabelled collection."""
+        ...
+
+    @property
+    def factors(self) -> Mapping[str, np.ndarray]:
+        """Further ways to group the classes, each int [C]: class -> value of the factor."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def info(self, index: int) -> VideoInfo:
+        """Returns what is known of video `index` without opening it."""
+        ...
+
+    def open(self, index: int) -> Video:
+        """Opens video `index`.
+
+        Raises:
+          BadVideo: the video cannot be read.
+        """
+        ...

@@ -1,0 +1,63 @@
+"""Command line: `python main.py --config=configs/cvrl_r3d50.py:tiny --workdir=runs/cvrl`.
+
+Kept short on purpose: everything it calls can be imported and tested without it.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from data_pipelines.errors import UserError
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, FILE.py or FILE.py:preset.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
+_MODE = flags.DEFINE_enum("mode", "train", ["train", "eval", "embed"], "What to do.")
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "eval, embed: a run's folder or one of its checkpoints; default: --workdir."
+)
+_RESUME = flags.DEFINE_bool("resume", False, "Go on in --workdir although the config differs.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete the run in --workdir first.")
+
+
+def main(argv: list[str]) -> int:
+    """Runs the mode asked for; its result is one JSON line on stdout."""
+    if len(argv) > 1:
+        raise UserError(f"unknown argument {argv[1]!r}; flags look like --workdir=DIR")
+    if _WORKDIR.value is None:
+        raise UserError("--workdir=DIR is needed: the folder of the run")
+    logging.set_verbosity(logging.INFO)
+    workdir = pathlib.Path(_WORKDIR.value)
+    # Imported late, so that a wrong flag is reported without waiting for JAX.
+    if _MODE.value == "train":
+        from cvrl_jax.train import train
+
+        if _CONFIG.value is None:
+            raise UserError("--config=FILE.py is needed, e.g. --config=configs/cvrl_r3d50.py:tiny")
+        result = train(
+            _CONFIG.value, workdir, resume=_RESUME.value, overwrite=_OVERWRITE.value
+        )
+    else:
+        from cvrl_jax import frozen
+
+        checkpoint = pathlib.Path(_CHECKPOINT.value or workdir)
+        use = {"eval": frozen.evaluate_checkpoint, "embed": frozen.embed_checkpoint}[_MODE.value]
+        result = use(_CONFIG.value or frozen.config_of(checkpoint), checkpoint, workdir)
+    print(json.dumps(result))
+    return 0
+
+
+def run() -> None:
+    """Parses the flags, runs, and turns what a user can mend into one line on stderr."""
+    try:
+        app.run(main, flags_parser=lambda args: flags.FLAGS(args))
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    run()

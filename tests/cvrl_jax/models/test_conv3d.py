@@ -1,0 +1,67 @@
+"""Both lowerings of a 3-D convolution are one function, and padding means what it says."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cvrl_jax.models.conv3d import Conv3D, direct_conv3d, kernel_init, pads_for, split_conv3d
+
+
+@pytest.mark.parametrize("padding", ["same", "symmetric"])
+@pytest.mark.parametrize(
+    ("kernel", "strides"),
+    [
+        ((1, 1, 1), (1, 1, 1)),
+        ((1, 1, 1), (2, 2, 2)),
+        ((3, 1, 1), (1, 1, 1)),
+        ((3, 1, 1), (2, 1, 1)),
+        ((1, 3, 3), (1, 2, 2)),
+        ((3, 3, 3), (2, 2, 2)),
+        ((5, 7, 7), (2, 2, 2)),
+    ],
+)
+def test_split_equals_direct_in_value_and_gradient(kernel, strides, padding):
+    x = jax.random.normal(jax.random.key(0), (2, 4, 8, 7, 3))
+    weights = 0.1 * jax.random.normal(jax.random.key(1), (*kernel, 3, 4))
+    pads = pads_for(padding, x.shape[1:4], kernel, strides)
+
+    def value_and_gradients(conv):
+        value, pull = jax.vjp(lambda x, w: conv(x, w, strides, pads), x, weights)
+        return value, *pull(jnp.cos(jnp.arange(value.size, dtype=value.dtype)).reshape(value.shape))
+
+    wanted = jax.jit(value_and_gradients, static_argnums=0)(direct_conv3d)
+    actual = jax.jit(value_and_gradients, static_argnums=0)(split_conv3d)
+    for a, w in zip(actual, wanted, strict=True):
+        np.testing.assert_allclose(a, w, atol=1e-5 * np.abs(w).max())
+
+
+@pytest.mark.parametrize("sizes", [(4, 8, 8), (5, 7, 9), (1, 1, 2)])
+@pytest.mark.parametrize("strides", [(1, 1, 1), (2, 2, 2), (1, 2, 2)])
+def test_same_padding_is_that_of_xla(sizes, strides):
+    kernel = (3, 5, 1)
+    expected = jax.lax.padtype_to_pads(sizes, kernel, strides, "SAME")
+    assert pads_for("same", sizes, kernel, strides) == expected
+
+
+def test_paddings_differ_where_a_strided_window_meets_an_even_size():
+    assert pads_for("same", [8], [3], [2]) == [(0, 1)]
+    assert pads_for("symmetric", [8], [3], [2]) == [(1, 1)]
+
+
+@pytest.mark.parametrize("lowering", ["direct", "split", "auto"])
+def test_module_has_one_float32_kernel_and_computes_in_its_dtype(lowering):
+    conv = Conv3D(4, (3, 3, 3), (1, 2, 2), dtype=jnp.bfloat16, lowering=lowering)
+    y, variables = conv.init_with_output(jax.random.key(0), jnp.ones((1, 4, 6, 6, 2)))
+    assert y.shape == (1, 4, 3, 3, 4)
+    assert y.dtype == jnp.bfloat16
+    shapes = jax.tree.map(lambda p: (p.shape, p.dtype), variables)
+    assert shapes == {"params": {"kernel": ((3, 3, 3, 2, 4), jnp.float32)}}
+
+
+def test_initial_kernel_has_unit_fan_in_variance_and_is_truncated():
+    kernel = kernel_init(jax.random.key(0), (3, 3, 3, 32, 64), jnp.float32)
+    std = (1 / (27 * 32)) ** 0.5
+    np.testing.assert_allclose(kernel.std(), std, rtol=0.02)
+    # Two deviations of the normal before truncation, which shrinks them to 0.8796.
+    assert np.abs(kernel).max() <= 2 * std / 0.8796 * 1.001

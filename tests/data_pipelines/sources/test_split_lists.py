@@ -1,0 +1,97 @@
+import pathlib
+
+import pytest
+
+from data_pipelines.errors import UserError
+from data_pipelines.sources.split_lists import read_hmdb51, read_ucf101
+
+
+@pytest.fixture
+def ucf(tmp_path: pathlib.Path) -> pathlib.Path:
+    (tmp_path / "classInd.txt").write_text("1 Zoom\r\n2 Archery\r\n")
+    (tmp_path / "trainlist02.txt").write_text("Zoom/v 1.avi 1\nArchery/v_2.avi 2\n\n")
+    (tmp_path / "testlist02.txt").write_text("Archery/v_3.avi\n")
+    return tmp_path
+
+
+def touch(root: pathlib.Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_ucf101(ucf: pathlib.Path, flat: bool) -> None:
+    names = ["Zoom/v 1.avi", "Archery/v_2.avi", "Archery/v_3.avi"]
+    names = [name.split("/")[1] if flat else name for name in names]
+    touch(ucf / "videos", *names)
+    sources = read_ucf101(ucf / "videos", ucf, split=2)
+    assert sources["train"].classes == sources["test"].classes == ("Zoom", "Archery")
+    assert [(v.path, v.label) for v in sources["train"].videos] == [(names[0], 0), (names[1], 1)]
+    assert [(v.path, v.label) for v in sources["test"].videos] == [(names[2], 1)]
+
+
+def test_ucf101_problems(ucf: pathlib.Path) -> None:
+    root = ucf / "videos"
+    touch(root, "Zoom/v 1.avi")
+    with pytest.raises(UserError, match=r"2 of 3 .*trainlist02.txt line 2: Archery/v_2.avi"):
+        read_ucf101(root, ucf, split=2)
+    with pytest.raises(UserError, match=r"trainlist01.txt does not exist"):
+        read_ucf101(root, ucf, split=1)
+    with pytest.raises(UserError, match="does not exist"):
+        read_ucf101(ucf / "absent", ucf)
+    (ucf / "testlist02.txt").write_text("Archer/v_3.avi\n")
+    with pytest.raises(UserError, match=r"testlist02.txt line 1: class 'Archer' is not"):
+        read_ucf101(root, ucf, split=2)
+    (ucf / "testlist02.txt").write_text("Zoom/../../x.avi\n")
+    with pytest.raises(UserError, match="leads out of"):
+        read_ucf101(root, ucf, split=2)
+    (ucf / "classInd.txt").write_text("1 Zoom\n3 Archery\n")
+    with pytest.raises(UserError, match=r"classInd.txt line 2: '3 Archery' is not '2 ClassName'"):
+        read_ucf101(root, ucf, split=2)
+
+
+def test_official_ucf101_lists(real_data: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    lists = real_data / "annotations" / "ucfTrainTestlist"
+    numbers = {}
+    for part in ("train", "test"):
+        for line in (lists / f"{part}list01.txt").read_text().splitlines():
+            path, *number = line.split()
+            (tmp_path / path.split("/")[1]).touch()
+            numbers |= {path.split("/")[1]: int(number[0]) for _ in number}
+    for split in (1, 2, 3):
+        sources = read_ucf101(tmp_path, lists, split)
+        assert len(sources["train"].classes) == 101
+        assert len(sources["train"]) + len(sources["test"]) == 13320
+        videos = {video.path: video.label for part in sources.values() for video in part.videos}
+        assert len(videos) == 13320
+        assert all(videos[path] == number - 1 for path, number in numbers.items())
+
+
+@pytest.fixture
+def hmdb(tmp_path: pathlib.Path) -> pathlib.Path:
+    (tmp_path / "walk_test_split1.txt").write_text("a.avi 1 \nb.avi 2 \nc.avi 0 \n")
+    (tmp_path / "fall_floor_test_split1.txt").write_text("d [x] e.avi 1 \nf.avi 2 \n")
+    (tmp_path / "walk_test_split2.txt").write_text("a.avi 3\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_hmdb51(hmdb: pathlib.Path, flat: bool) -> None:
+    names = ["walk/a.avi", "walk/b.avi", "fall_floor/d [x] e.avi", "fall_floor/f.avi"]
+    names = [name.split("/")[1] if flat else name for name in names]
+    touch(hmdb / "videos", *names)
+    sources = read_hmdb51(hmdb / "videos", hmdb)
+    assert sources["train"].classes == ("fall_floor", "walk")
+    assert [(v.path, v.label) for v in sources["train"].videos] == [(names[2], 0), (names[0], 1)]
+    assert [(v.path, v.label) for v in sources["test"].videos] == [(names[3], 0), (names[1], 1)]
+
+
+def test_hmdb51_problems(hmdb: pathlib.Path) -> None:
+    touch(hmdb / "videos", "walk/a.avi")
+    with pytest.raises(UserError, match="3 of 4 listed videos"):
+        read_hmdb51(hmdb / "videos", hmdb)
+    with pytest.raises(UserError, match=r"walk_test_split2.txt line 1: 'a.avi 3' is not"):
+        read_hmdb51(hmdb / "videos", hmdb, split=2)
+    with pytest.raises(UserError, match=r"no list in .*_test_split3.txt"):
+        read_hmdb51(hmdb / "videos", hmdb, split=3)
