@@ -6,12 +6,16 @@ Kept short on purpose: everything it calls can be imported and tested without it
 from __future__ import annotations
 
 import json
+import logging as std_logging
 import pathlib
+import shlex
+import signal
 import sys
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from cvrl_jax.command_line import parse_flags
 from data_pipelines.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, FILE.py or FILE.py:preset.")
@@ -30,17 +34,25 @@ def main(argv: list[str]) -> int:
         raise UserError(f"unknown argument {argv[1]!r}; flags look like --workdir=DIR")
     if _WORKDIR.value is None:
         raise UserError("--workdir=DIR is needed: the folder of the run")
-    logging.set_verbosity(logging.INFO)
+    _set_up_logging()
     workdir = pathlib.Path(_WORKDIR.value)
     # Imported late, so that a wrong flag is reported without waiting for JAX.
     if _MODE.value == "train":
-        from cvrl_jax.train import train
+        from cvrl_jax.train import Stopped, train
 
         if _CONFIG.value is None:
             raise UserError("--config=FILE.py is needed, e.g. --config=configs/cvrl_r3d50.py:tiny")
-        result = train(
-            _CONFIG.value, workdir, resume=_RESUME.value, overwrite=_OVERWRITE.value
-        )
+        try:
+            result = train(
+                _CONFIG.value,
+                workdir,
+                resume=_RESUME.value,
+                overwrite=_OVERWRITE.value,
+                command=shlex.join(["python", *sys.argv]),
+            )
+        except Stopped as stopped:
+            print(stopped, file=sys.stderr)
+            return 128 + stopped.signal
     else:
         from cvrl_jax import frozen
 
@@ -51,12 +63,22 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def _set_up_logging() -> None:
+    """Shows our own log lines and everybody's warnings on stderr."""
+    logging.set_verbosity(logging.WARNING)
+    for package in ("cvrl_jax", "data_pipelines"):
+        std_logging.getLogger(package).setLevel(std_logging.INFO)
+
+
 def run() -> None:
     """Parses the flags, runs, and turns what a user can mend into one line on stderr."""
     try:
-        app.run(main, flags_parser=lambda args: flags.FLAGS(args))
+        app.run(main, flags_parser=parse_flags)
     except UserError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
 
 
 if __name__ == "__main__":

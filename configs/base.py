@@ -33,7 +33,7 @@ def get_config() -> ConfigDict:
     data.stride = 2.0  # distance between frames of a clip, in stride_unit
     data.stride_unit = "frames"  # frames | seconds
     data.size = 224  # height and width of a clip, pixels
-    data.sampling = "decreasing"  # interval law of the pair: decreasing | uniform | increasing | same
+    data.sampling = "decreasing"  # interval of the pair: decreasing | uniform | increasing | same
     data.power = 1.0  # exponent of the decreasing and increasing laws
     data.crop_area = (0.3, 1.0)  # random resized crop: fraction of the frame
     data.crop_aspect = (0.5, 2.0)  # random resized crop: width / height
@@ -41,7 +41,7 @@ def get_config() -> ConfigDict:
     data.max_bad_fraction = 0.05  # more unreadable videos than this stop the run
 
     config.model = model = ConfigDict()
-    model.name = "r3d50"  # r3d10 | r3d18 | r3d34 | r3d50 | r3d101 | r3d152 | r2d18 ... (single frames)
+    model.name = "r3d50"  # r3d10 | 18 | 34 | 50 | 101 | 152, or r2d18 ... (single frames)
     model.width = 1.0  # channel multiplier, stem included
     model.stem_kernel = (5, 7, 7)  # time, height, width
     model.stem_strides = (2, 2, 2)
@@ -62,12 +62,13 @@ def get_config() -> ConfigDict:
 
     config.augment = augment = ConfigDict()
     augment.recipe = "cvrl"  # cvrl | simclr_symmetric | linear | none
+    augment.strength = 1.0  # scale of the colour jitter's ranges
     augment.per_frame = False  # draw for every frame anew (ablation of temporal consistency)
 
     config.optimizer = optimizer = ConfigDict()
     optimizer.name = "sgd"  # sgd | lars | adamw
     # The reference does not divide its loss by the number of replicas R, so its 0.32 acts as
-    # 0.32 R on the mean gradient used here. 0.32 is the value at R = 1; larger ones are worth trying.
+    # 0.32 R on the mean gradient used here. 0.32 is the value at R = 1; try larger ones too.
     optimizer.learning_rate = config_dict.placeholder(float)  # absolute; None = by the rule below
     optimizer.base_learning_rate = 0.08  # times batch_size / 256 (0.32 at 1024)
     optimizer.momentum = 0.9

@@ -29,24 +29,27 @@ def apply_preset(config: ConfigDict, preset: str) -> ConfigDict:
 
 def _tiny(config: ConfigDict) -> None:
     """Minutes on two CPU cores, on the built-in videos."""
-    config.update(batch_size=32, steps=600)
+    config.update(batch_size=32, steps=500)
     config.data.update(
         frames=8, stride=3.0, size=32, train_videos=768, test_videos=384, crop_area=(0.5, 1.0)
     )
     config.model.update(
         name="r3d10",
-        width=0.5,
+        width=0.25,
         stem_kernel=(3, 5, 5),
-        stem_strides=(1, 2, 2),
+        stem_strides=(2, 2, 2),
         stem_pool=False,
         temporal_kernels=(3, 3, 3, 3),
         dtype="float32",
     )
     config.head.update(hidden=256, layers=2, out=64)
-    config.optimizer.update(learning_rate=0.1, warmup_steps=30, weight_decay=1e-4)
-    config.eval.update(every=200, clips=2, train_clips=2, batch_size=64)
+    config.augment.strength = 0.25  # full strength takes some thousand steps to get going here
+    config.optimizer.update(
+        name="adamw", learning_rate=0.002, weight_decay=1e-4, warmup_steps=20
+    )
+    config.eval.update(every=250, batch_size=64)
     config.eval.linear.update(batch_size=128)
-    config.checkpoint.update(every=200)
+    config.checkpoint.update(every=250)
     config.log.update(every=10)
 
 

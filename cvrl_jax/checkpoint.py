@@ -54,6 +54,7 @@ class Checkpoints:
             context=_context(),
         )
         self._pending: Any = None
+        self._saving = -1
 
     @property
     def steps(self) -> list[int]:
@@ -108,25 +109,34 @@ class Checkpoints:
           (step, state, host), or None where there is no checkpoint.
 
         Raises:
-          UserError: there are checkpoints, but none of them can be read.
+          UserError: there are checkpoints, but none of them can be read, or they are of another
+            network or optimizer.
         """
-        steps = self.steps
+        steps = _steps_in(self._folder)
+        damaged: list[pathlib.Path] = []
         for step in reversed(steps):
+            path = self._folder / str(step)
             try:
+                _check_same_arrays(path, abstract_state)
                 loaded = self._checkpointer.load_checkpointables(
                     step, {"state": abstract_state, "host": None}
                 )
-                return step, loaded["state"], loaded["host"]
+            except UserError:
+                raise
             except Exception as error:  # damaged files fail in many ways
                 log.warning(
                     "checkpoint %s is damaged (%s); falling back to the one before",
-                    self._folder / str(step),
+                    path,
                     _first_line(error),
                 )
-                shutil.move(
-                    self._folder / str(step), self._folder.parent / f"damaged_checkpoint_{step}"
-                )
-                self._checkpointer.reload()
+                damaged.append(path)
+                continue
+            # Out of the way of the checkpoints to come, and only now: had none been whole, nothing
+            # would have been touched.
+            for path in damaged:
+                shutil.move(path, self._folder.parent / f"damaged_checkpoint_{path.name}")
+            self._checkpointer.reload()
+            return step, loaded["state"], loaded["host"]
         if steps:
             raise UserError(
                 f"none of the checkpoints {steps} in {self._folder} can be read; "
@@ -177,12 +187,12 @@ def find_checkpoint(path: pathlib.Path) -> pathlib.Path:
     folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
     if folder.name.isdigit() and folder.is_dir():
         return folder
-    steps = [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
+    steps = _steps_in(folder)
     if not steps:
         raise UserError(
             f"no checkpoint in {path}; give a workdir of a run, or one folder of its checkpoints/"
         )
-    return folder / str(max(steps))
+    return folder / str(steps[-1])
 
 
 def load_variables(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -193,12 +203,53 @@ def load_variables(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
     Returns:
       (variables, host) as saved.
+
+    Raises:
+      UserError: the checkpoint is damaged.
     """
-    with _context():
-        metadata = ocp.checkpointables_metadata(path.resolve()).metadata["state"]
-        abstract = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), metadata)
-        loaded = ocp.load_checkpointables(path.resolve(), {"state": abstract, "host": None})
+    try:
+        with _context():
+            abstract = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), _arrays_in(path))
+            loaded = ocp.load_checkpointables(path.resolve(), {"state": abstract, "host": None})
+    except Exception as error:  # damaged files fail in many ways
+        raise UserError(
+            f"checkpoint {path} cannot be read ({_first_line(error)}); name another one"
+        ) from error
     return loaded["state"]["variables"], loaded["host"]
+
+
+def _steps_in(folder: pathlib.Path) -> list[int]:
+    """Steps of the checkpoints in `folder`, whole or damaged, oldest first."""
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return sorted(int(name) for name in names if name.isdigit())
+
+
+def _arrays_in(checkpoint: pathlib.Path) -> Any:
+    """The tree of the saved state, with `shape` and `dtype` at its leaves."""
+    metadata = ocp.checkpointables_metadata(checkpoint.resolve()).metadata["state"]
+    if metadata is None:  # Orbax only logs it
+        raise ValueError("the metadata of its arrays cannot be read")
+    return metadata
+
+
+def _check_same_arrays(checkpoint: pathlib.Path, abstract_state: Any) -> None:
+    """Tells a checkpoint of something else from a damaged one.
+
+    Raises:
+      UserError: it holds other arrays than `abstract_state`.
+    """
+
+    def shapes(tree: Any) -> list[str]:
+        return sorted(f"{leaf.dtype}{list(leaf.shape)}" for leaf in jax.tree.leaves(tree))
+
+    with _context():
+        saved = _arrays_in(checkpoint)
+    if shapes(saved) != shapes(abstract_state):
+        raise UserError(
+            f"checkpoint {checkpoint} holds the state of another network or optimizer; put "
+            "config.model, config.head, config.method and config.optimizer.name back, or start "
+            "again with --overwrite"
+        )
 
 
 def _first_line(error: Exception) -> str:

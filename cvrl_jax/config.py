@@ -39,6 +39,7 @@ _NOT_NEGATIVE = (
     "data.train_videos",
     "data.test_videos",
     "data.power",
+    "augment.strength",
     "eval.every",
     "eval.frames",
     "eval.size",

@@ -6,6 +6,7 @@ import json
 import pathlib
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
 from cvrl_jax.checkpoint import find_checkpoint, load_variables
@@ -14,7 +15,7 @@ from cvrl_jax.evaluation.embeddings_table import write_embeddings
 from cvrl_jax.evaluation.features import Embed, extract_features
 from cvrl_jax.evaluation.suite import evaluate, evaluation_spec
 from cvrl_jax.methods import create_method
-from cvrl_jax.parallel.mesh import make_mesh
+from cvrl_jax.parallel.mesh import make_mesh, replicated
 from cvrl_jax.state import make_embed
 from data_pipelines.errors import UserError
 from data_pipelines.sources import create_sources
@@ -45,7 +46,8 @@ def evaluate_checkpoint(
     sources = create_sources(config.data, config.seed)
     results = evaluate(_for(sources.train, classes, embed), sources, config, config.eval.protocols)
     if results is None:
-        raise UserError(f"nothing to evaluate on: {sources.no_test_because}")
+        why = sources.no_test_because or "no labelled video can be read"
+        raise UserError(f"nothing to evaluate on: {why}")
     workdir.mkdir(parents=True, exist_ok=True)
     summary = {"step": int(path.name), "checkpoint": str(path)} | results.metrics
     target = workdir / f"eval_{path.name}.json"
@@ -110,7 +112,9 @@ def _open(
         for section in ("model", "head", "method"):
             config[section] = ConfigDict(host["config"][section])
     validate(config)
-    embed = make_embed(create_method(config, classes=len(host["classes"])), make_mesh())
+    mesh = make_mesh()
+    embed = make_embed(create_method(config, classes=len(host["classes"])), mesh)
+    variables = jax.device_put(variables, replicated(mesh))  # once, not for every batch
     return config, path, lambda batch: embed(variables, batch), host["classes"]
 
 

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import optax
-from ml_collections import ConfigDict
 
 from data_pipelines.errors import UserError
+from data_pipelines.suggest import nearest
 
 
 def create_optimizer(
-    config: ConfigDict, total_steps: int, batch_size: int
+    config: Any, total_steps: int, batch_size: int
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
     """The optimizer that a config section asks for.
 
     Weights are decayed only where `decay_mask` says, that is, never in biases and BatchNorm.
 
     Args:
-      config: the section, with the fields
+      config: a ConfigDict section with the fields
         `name`: 'sgd', 'lars' (arXiv 1708.03888) or 'adamw' (arXiv 1711.05101).
         `learning_rate`: the peak; None means `base_learning_rate` * batch_size / 256
           (arXiv 1706.02677, section 2.1).
@@ -40,11 +39,8 @@ def create_optimizer(
       UserError: the name is unknown, or warm-up fills the whole run.
     """
     if config.name not in _OPTIMIZERS:
-        near = difflib.get_close_matches(str(config.name), _OPTIMIZERS, n=1, cutoff=0.0)[0]
-        raise UserError(
-            f"optimizer {config.name!r} is unknown; did you mean {near!r}? "
-            f"Known: {', '.join(_OPTIMIZERS)}"
-        )
+        near = nearest(str(config.name), _OPTIMIZERS)
+        raise UserError(f"optimizer {config.name!r} is unknown; {near}")
     peak = config.learning_rate
     if peak is None:
         peak = config.base_learning_rate * batch_size / 256
@@ -78,7 +74,7 @@ def warmup_cosine(peak: float, warmup_steps: int, total_steps: int) -> optax.Sch
     cosine = optax.cosine_decay_schedule(peak, total_steps)
     if warmup_steps == 0:
         return cosine
-    ramp = optax.linear_schedule(0.0, float(cosine(warmup_steps)), warmup_steps)
+    ramp = optax.linear_schedule(0.0, cosine(warmup_steps), warmup_steps)
     # `join_schedules` restarts the count of the second schedule; this cosine has been running.
     return optax.join_schedules([ramp, lambda step: cosine(step + warmup_steps)], [warmup_steps])
 
@@ -99,14 +95,14 @@ def decay_mask(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(is_kernel, params)
 
 
-def _sgd(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
+def _sgd(config: Any, schedule: optax.Schedule) -> optax.GradientTransformation:
     return optax.chain(
         optax.add_decayed_weights(config.weight_decay, decay_mask),
         optax.sgd(schedule, config.momentum, config.nesterov),
     )
 
 
-def _lars(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
+def _lars(config: Any, schedule: optax.Schedule) -> optax.GradientTransformation:
     return optax.lars(
         schedule,
         config.weight_decay,
@@ -117,12 +113,12 @@ def _lars(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransfo
     )
 
 
-def _adamw(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
+def _adamw(config: Any, schedule: optax.Schedule) -> optax.GradientTransformation:
     beta1, beta2 = config.betas
     return optax.adamw(schedule, beta1, beta2, weight_decay=config.weight_decay, mask=decay_mask)
 
 
-_OPTIMIZERS: Mapping[str, Callable[[ConfigDict, optax.Schedule], optax.GradientTransformation]] = {
+_OPTIMIZERS: Mapping[str, Callable[[Any, optax.Schedule], optax.GradientTransformation]] = {
     "sgd": _sgd,
     "lars": _lars,
     "adamw": _adamw,

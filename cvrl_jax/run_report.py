@@ -44,12 +44,12 @@ class RunFacts:
     Attributes:
       survey: of the training videos.
       wall_seconds: of this process.
-      command: that repeats the run.
+      command: that started the run, if known.
     """
 
     survey: Survey
     wall_seconds: float
-    command: str
+    command: str | None
 
 
 def write(
@@ -157,7 +157,7 @@ def _neighbours(results: Results, sources: Sources, config: ConfigDict) -> list[
     train_rows = np.flatnonzero(results.train.valid_N)
     chosen = np.unique(np.linspace(0, len(test_rows) - 1, _QUERIES).round().astype(int))
     queries = results.test.readable().mean_NxD[chosen]
-    found, similarity = neighbours(results.train.mean_NxD, queries, _NEIGHBOURS)
+    found, similarity = neighbours(results.train.readable().mean_NxD, queries, _NEIGHBOURS)
     entries = []
     for row, nearest, similar in zip(test_rows[chosen], found, similarity):
         near = [

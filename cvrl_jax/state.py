@@ -38,6 +38,22 @@ def create_state(
 ) -> TrainState:
     """Initialises the state on the devices; the same numbers for any number of them."""
 
+    return jax.jit(_init(method, optimizer, seed), out_shardings=replicated(mesh))()
+
+
+def abstract_state(
+    method: Method, optimizer: optax.GradientTransformation, mesh: Mesh
+) -> TrainState:
+    """The shapes, types and shardings of the state; allocates nothing."""
+    shapes = jax.eval_shape(_init(method, optimizer, seed=0))
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)), shapes
+    )
+
+
+def _init(
+    method: Method, optimizer: optax.GradientTransformation, seed: int
+) -> Callable[[], TrainState]:
     def init() -> TrainState:
         variables = method.init(jax.random.key(seed))
         return TrainState(
@@ -46,7 +62,7 @@ def create_state(
             opt_state=optimizer.init(variables["params"]),
         )
 
-    return jax.jit(init, out_shardings=replicated(mesh))()
+    return init
 
 
 def make_train_step(
@@ -78,7 +94,7 @@ def make_train_step(
         metrics = {
             "loss": loss,
             "learning_rate": schedule(state.step),
-            "gradient_norm": optax.global_norm(grads),
+            "gradient_norm": optax.tree.norm(grads),
             "invalid_examples": jnp.sum(~batch["valid"]),
         }
         metrics |= aux.metrics | collapse_monitors(aux.features, batch["valid"])

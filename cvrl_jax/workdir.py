@@ -15,6 +15,20 @@ from data_pipelines.errors import UserError
 # Fields that change how a run is carried out, but none of its numbers.
 _FREE = ("data.workers", "log.", "checkpoint.", "name")
 
+_WRITTEN = (
+    "config.json",
+    "config.unfinished",
+    "metrics.jsonl*",
+    "checkpoints",
+    "damaged_checkpoint_*",
+    "bad_examples.jsonl",
+    "report.html",
+    "tensorboard",
+    "wandb*",
+    "eval_*.json",
+    "embeddings_*.parquet",
+)
+
 
 class Workdir:
     """Paths within a run's folder."""
@@ -38,7 +52,7 @@ class Workdir:
           UserError: there is something else in the folder.
         """
         if overwrite and self.config.exists():
-            shutil.rmtree(self.path)
+            self._delete_run()
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"--workdir={self.path} is a file; name a folder")
         if self.config.exists():
@@ -58,7 +72,25 @@ class Workdir:
                 f"--workdir={self.path} is not empty and holds no run; name a new or empty folder"
             )
         self.path.mkdir(parents=True, exist_ok=True)
-        self.config.write_text(json.dumps(plain(config), indent=2) + "\n", encoding="utf-8")
+        # In one move: a run killed here must not lose the config it has.
+        unfinished = self.config.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(plain(config), indent=2) + "\n", encoding="utf-8")
+        unfinished.replace(self.config)
+
+    def has_checkpoints(self) -> bool:
+        """Whether there is a checkpoint, whole or damaged, to go on from."""
+        return self.checkpoints.is_dir() and any(
+            path.name.isdigit() for path in self.checkpoints.iterdir()
+        )
+
+    def _delete_run(self) -> None:
+        """Deletes what runs write, and nothing that somebody else has put beside it."""
+        for pattern in _WRITTEN:
+            for path in self.path.glob(pattern):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
 
     def read_config(self) -> dict[str, Any]:
         """The config of the run here, as plain values."""

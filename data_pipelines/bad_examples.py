@@ -30,7 +30,10 @@ class BadExamples:
         self._max_fraction = max_fraction
         self._examples = 0
         self._bad: set[int] = set()
-        self._listed = _listed_ids(path)
+        self._listed = {row["id"] for row in read_bad_examples(path)}
+        # A line torn by a kill must not swallow the next one.
+        written = path.read_bytes() if path.exists() else b""
+        self._line_break = "" if written.endswith(b"\n") or not written else "\n"
 
     def update(self, batch: dict[str, np.ndarray]) -> None:
         """Takes note of a batch.
@@ -38,8 +41,9 @@ class BadExamples:
         Raises:
           UserError: more than `max_fraction` of the videos seen so far cannot be read.
         """
-        self._examples += len(batch["index"])
-        for row in np.flatnonzero(~batch["valid"] & (batch["index"] >= 0)):
+        real = batch["index"] >= 0  # not padding
+        self._examples += int(real.sum())
+        for row in np.flatnonzero(real & ~batch["valid"]):
             index = int(batch["index"][row])
             if index not in self._bad:
                 self._bad.add(index)
@@ -72,12 +76,10 @@ class BadExamples:
             return
         self._listed.add(info.id)
         logging.getLogger(__name__).warning("left out, cannot be read: %s: %s", info.path, reason)
+        row = json.dumps({"id": info.id, "path": info.path, "reason": reason})
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"id": info.id, "path": info.path, "reason": reason}) + "\n")
-
-
-def _listed_ids(path: pathlib.Path) -> set[str]:
-    return {row["id"] for row in read_bad_examples(path)}
+            file.write(f"{self._line_break}{row}\n")
+        self._line_break = ""
 
 
 def read_bad_examples(path: pathlib.Path) -> list[dict[str, str]]:

@@ -9,12 +9,15 @@ import numpy as np
 
 from data_pipelines import crops, sampling
 from data_pipelines.errors import BadVideo
-from data_pipelines.spec import PAIR_LAWS, InputSpec
+from data_pipelines.spec import InputSpec
 from data_pipelines.video import Source, Video
 
 Example = dict[str, np.ndarray]
 
-_TICK = 1e-3  # seconds; the grid on which starts are drawn when the stride is in seconds
+_TICK = 1e-6  # seconds; the grid that stands in for frames when the stride is in seconds
+# Seconds by which a frame may come late and still be the one shown: container times are rounded,
+# often to milliseconds, and a stride of 1/30 s in a 30 fps video must step by exactly one frame.
+_LATE = 1e-3
 
 
 class LoadExample(grain.transforms.RandomMap):
@@ -86,12 +89,12 @@ def clip_plan(times: np.ndarray, spec: InputSpec, rng: np.random.Generator) -> n
       int64 [clips, T] frame indices into `times`; short videos wrap round.
     """
     if spec.stride_unit == "frames":
-        length, stride = len(times), max(1, round(spec.stride))
+        length, stride = len(times), int(spec.stride)
     else:  # a regular grid of ticks stands in for the frames, so one law serves both units
         last_frame_s = float(np.median(np.diff(times))) if len(times) > 1 else _TICK
         length = max(1, round((float(times[-1]) + last_frame_s) / _TICK))
         stride = max(1, round(spec.stride / _TICK))
-    if spec.sampling in PAIR_LAWS:
+    if spec.is_pair:
         starts = sampling.sample_clip_pair(
             rng, length, spec.frames, stride, law=spec.sampling, power=spec.power
         )
@@ -106,8 +109,7 @@ def clip_plan(times: np.ndarray, spec: InputSpec, rng: np.random.Generator) -> n
     )
     if spec.stride_unit == "frames":
         return positions
-    shown = np.searchsorted(times, (positions + 0.5) * _TICK, side="right") - 1
-    return np.maximum(shown, 0)
+    return np.searchsorted(times, positions * _TICK + _LATE, side="right") - 1
 
 
 def _crop(

@@ -83,9 +83,7 @@ class TrainBatches:
 
     def close(self) -> None:
         """Stops threads and worker processes."""
-        close = getattr(self._iterator, "close", None)
-        if close:
-            close()
+        self._iterator.close()
 
 
 def evaluation_batches(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
 
 from data_pipelines.errors import UserError
+from data_pipelines.sampling import LAWS, check_law
+from data_pipelines.suggest import nearest
 
 Sampling = Literal["decreasing", "uniform", "increasing", "same", "random", "even"]
 Crop = Literal["random", "center", "thirds"]
-
-PAIR_LAWS = ("decreasing", "uniform", "increasing", "same")
+StrideUnit = Literal["frames", "seconds"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +24,8 @@ class InputSpec:
     Attributes:
       clips: clips per video.
       frames: frames per clip.
-      stride: distance between neighbouring frames of a clip, in `stride_unit`.
+      stride: distance between neighbouring frames of a clip, in `stride_unit`; a whole number of
+        frames.
       stride_unit: "frames" of the file, or "seconds" (the same speed whatever the frame rate).
       size: height and width of a delivered frame, pixels.
       sampling: where clips begin. Laws of the interval between the two clips of a pair ("decreasing",
@@ -34,13 +36,16 @@ class InputSpec:
       area: range of the random crop's area as a fraction of the frame.
       aspect: range of the random crop's width/height.
       resize_short: short side in pixels before an evaluation crop; None = `size`.
+
+    Raises:
+      UserError: a name is unknown, a number out of range, or a law for pairs has no pair.
     """
 
     clips: int
     frames: int
     stride: float
     size: int
-    stride_unit: Literal["frames", "seconds"] = "frames"
+    stride_unit: StrideUnit = "frames"
     sampling: Sampling = "decreasing"
     power: float = 1.0
     crop: Crop = "random"
@@ -49,11 +54,33 @@ class InputSpec:
     resize_short: int | None = None
 
     def __post_init__(self) -> None:
-        if self.sampling in PAIR_LAWS and self.clips != 2:
+        names = {"sampling": Sampling, "crop": Crop, "stride_unit": StrideUnit}
+        for field, known in names.items():
+            name = getattr(self, field)
+            if name not in get_args(known):
+                raise UserError(f"{field} {name!r} does not exist; {nearest(name, get_args(known))}")
+        for field in ("clips", "frames", "size"):
+            if getattr(self, field) < 1:
+                raise UserError(f"{field} = {getattr(self, field)} must be at least 1")
+        if not self.stride > 0:
+            raise UserError(f"stride = {self.stride:g} must be above 0")
+        if self.stride_unit == "frames" and not float(self.stride).is_integer():
             raise UserError(
-                f"sampling {self.sampling!r} is a law for a pair of clips, but clips = {self.clips}; "
-                "use sampling 'random' or 'even'"
+                f"stride = {self.stride:g} must be a whole number of frames; "
+                "use stride_unit 'seconds' for others"
             )
+        if self.is_pair:
+            check_law(self.sampling, self.power)
+            if self.clips != 2:
+                raise UserError(
+                    f"sampling {self.sampling!r} is a law for a pair of clips, but clips = "
+                    f"{self.clips}; use sampling 'random' or 'even'"
+                )
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether `sampling` is a law of the interval between two clips."""
+        return self.sampling in LAWS
 
     @property
     def views(self) -> int:

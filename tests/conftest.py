@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import os
 import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from typing import Any
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -11,8 +17,13 @@ import jax
 import pytest
 from absl import flags
 from hypothesis import settings
+from ml_collections import ConfigDict
 
 jax.config.update("jax_num_cpu_devices", 8)
+# Many tests train the same tiny network: compile it once.
+_CACHE = tempfile.TemporaryDirectory(prefix="cvrl_jax_compiled_")
+jax.config.update("jax_compilation_cache_dir", _CACHE.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 settings.register_profile("default", max_examples=25, deadline=None, derandomize=True)
 settings.load_profile("default")
 flags.FLAGS.mark_as_parsed()  # grain reads absl flags; under pytest nobody parses them
@@ -27,3 +38,57 @@ def real_data() -> pathlib.Path:
     if not folder.is_dir():
         pytest.skip(f"no real videos at {folder}")
     return folder
+
+
+def tiny_config(method: str = "cvrl", **changes: object) -> ConfigDict:
+    """A run of seconds; `changes` are dotted fields with `__` for the dot."""
+    module = importlib.import_module(f"configs.{method}_r3d50")
+    config = module.get_config("tiny")
+    config.update(batch_size=8, steps=4)
+    config.data.update(frames=4, stride=2.0, size=16, train_videos=16, test_videos=8)
+    config.model.update(width=0.0625)
+    config.head.update(hidden=8, layers=1, out=8)
+    config.optimizer.update(warmup_steps=1)
+    config.eval.update(every=0, clips=1, train_clips=1, batch_size=8, knn_k=3)
+    config.eval.linear.update(epochs=1, batch_size=8)
+    config.checkpoint.update(every=2)
+    config.log.update(every=1, tensorboard=False)
+    if method == "byol":
+        config.method.update(predictor_hidden=8)
+    for name, value in changes.items():
+        *sections, field = name.split("__")
+        section = config
+        for part in sections:
+            section = section[part]
+        section.update({field: value})
+    return config
+
+
+@pytest.fixture(name="tiny_config", scope="session")
+def _tiny_config() -> Callable[..., ConfigDict]:
+    return tiny_config
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished training run."""
+
+    config: ConfigDict
+    workdir: pathlib.Path
+    result: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """An unbroken tiny run of CVRL; read-only, copy its workdir to change anything."""
+    from cvrl_jax.train import train
+
+    workdir = tmp_path_factory.mktemp("trained") / "run"
+    config = tiny_config()
+    return Run(config, workdir, train(config, workdir))
+
+
+@pytest.fixture
+def trained_copy(trained: Run, tmp_path: pathlib.Path) -> pathlib.Path:
+    """A copy of the workdir of `trained`."""
+    return pathlib.Path(shutil.copytree(trained.workdir, tmp_path / "copy"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 
 from cvrl_jax.augment import blur, color, flip
 from data_pipelines.errors import UserError
+from data_pipelines.suggest import nearest
 
 
 class Step(NamedTuple):
@@ -34,25 +34,29 @@ _JITTER = Step(
     color.color_jitter, 0.8, {"brightness": 0.8, "contrast": 0.8, "saturation": 0.8, "hue": 0.2}
 )
 _GREY = Step(color.greyscale, 0.2)
-_COLORS: Recipe = (_FLIP, _JITTER, _GREY)
+_COMMON: Recipe = (_FLIP, _JITTER, _GREY)
 
 
 def _blur(probability: float) -> Step:
     return Step(blur.gaussian_blur, probability, {"sigma_min": 0.1, "sigma_max": 2.0})
 
 
+def _alike(*steps: Step) -> tuple[Recipe, Recipe]:
+    return steps, steps
+
+
 RECIPES: Mapping[str, tuple[Recipe, Recipe]] = {
     # The published CVRL code (arXiv 2008.03800): as in BYOL (arXiv 2006.07733, table 6), the two
     # views differ.
     "cvrl": (
-        (*_COLORS, _blur(1.0)),
-        (*_COLORS, _blur(0.1), Step(color.solarise, 0.2)),
+        (*_COMMON, _blur(1.0)),
+        (*_COMMON, _blur(0.1), Step(color.solarise, 0.2)),
     ),
     # SimCLR (arXiv 2002.05709, appendix A): the two views are drawn alike.
-    "simclr_symmetric": ((*_COLORS, _blur(0.5)),) * 2,
+    "simclr_symmetric": _alike(*_COMMON, _blur(0.5)),
     # Training of a classifier on frozen features: the random crop, made on the host, and a flip.
-    "linear": ((_FLIP,),) * 2,
-    "none": ((),) * 2,
+    "linear": _alike(_FLIP),
+    "none": _alike(),
 }
 
 
@@ -66,12 +70,18 @@ def views(name: str) -> tuple[Recipe, Recipe]:
       UserError: no recipe has this name.
     """
     if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.0)[0]
-        raise UserError(
-            f"augmentation recipe {name!r} is unknown; did you mean {near!r}? "
-            f"Known: {', '.join(RECIPES)}"
-        )
+        raise UserError(f"augmentation recipe {name!r} is unknown; {nearest(name, RECIPES)}")
     return RECIPES[name]
+
+
+def scaled(recipe: Recipe, strength: float) -> Recipe:
+    """The recipe with the ranges of its colour jitter times `strength` >= 0."""
+    return tuple(
+        step._replace(numbers={name: n * strength for name, n in step.numbers.items()})
+        if step.op is color.color_jitter
+        else step
+        for step in recipe
+    )
 
 
 def apply(

@@ -30,7 +30,7 @@ class Results:
     Attributes:
       metrics: scalars by name: knn_top1, knn1_top1, linear_top1, linear_top5, classifier_top1,
         <protocol>_top1_<factor>, rankme, uniformity, feature_std, eval_left_out, chance, probe_*.
-      train: features of the training videos (the gallery), readable ones only.
+      train: features of the training videos (the gallery), all of them.
       test: features of the test videos, all of them.
       predictions_M: of the linear probe if it ran, else of kNN; of the readable test videos.
     """
@@ -61,8 +61,8 @@ def evaluate(
     """Runs `protocols` with the frozen network `embed`.
 
     Returns:
-      The results, or None where there is nothing to evaluate on (no test videos or no labels);
-      the log then says so.
+      The results, or None where there is nothing to evaluate on (no test videos, no labels, or none
+      that can be read); the log then says so.
     """
     if sources.test is None:
         log.info("evaluations that need labels are off: %s", sources.no_test_because)
@@ -83,16 +83,21 @@ def evaluate(
                 progress=_progress(f"features of {name}", len(source), settings.batch_size),
             )
         )
-    train, all_test = features[0].readable(), features[1]
-    test = all_test.readable()
-    for path, reason in (*features[0].left_out, *features[1].left_out):
+    all_train, all_test = features
+    train, test = all_train.readable(), all_test.readable()
+    left_out = (*all_train.left_out, *all_test.left_out)
+    for path, reason in left_out:
         log.warning("left out of the evaluation, cannot be read: %s: %s", path, reason)
+    for name, readable in (("training", train), ("test", test)):
+        if not (readable.labels_N >= 0).any():
+            log.warning("nothing evaluated: no labelled %s video can be read", name)
+            return None
 
     classes = len(sources.train.classes)
     labelled = test.labels_N[test.labels_N >= 0]
     metrics = {
-        "chance": float(np.bincount(labelled).max() / len(labelled)) if len(labelled) else 0.0,
-        "eval_left_out": float(len(features[0].left_out) + len(features[1].left_out)),
+        "chance": float(np.bincount(labelled).max() / len(labelled)),
+        "eval_left_out": float(len(left_out)),
         "eval/feature_std": collapse.feature_std(test.mean_NxD),
         "eval/rankme": collapse.rankme(test.mean_NxD),
         "eval/uniformity": collapse.uniformity(test.mean_NxD),
@@ -127,7 +132,7 @@ def evaluate(
         metrics |= _accuracies("classifier", test.probabilities_NxC.argmax(axis=1), test, sources)
     if "temporal_probes" in protocols:
         metrics |= _temporal(embed, sources, config)
-    return Results(metrics, train, all_test, predictions)
+    return Results(metrics, all_train, all_test, predictions)
 
 
 def _accuracies(

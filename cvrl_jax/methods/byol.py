@@ -14,6 +14,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from cvrl_jax import losses, models
+from cvrl_jax.augment import Augmentation
 from cvrl_jax.methods import common
 from cvrl_jax.methods.base import Array, Aux, Batch, Variables
 from data_pipelines.spec import InputSpec
@@ -32,8 +33,7 @@ class BYOL:
       predictor: the student's projections -> the teacher's.
       momentum: the teacher's momentum at the start; it rises to 1 by half a cosine.
       steps: length of that cosine.
-      recipe: augmentation recipe, one part per view.
-      per_frame: draw the augmentation for every frame anew.
+      augmentation: what happens to the clips on the device.
     """
 
     inputs: InputSpec
@@ -42,8 +42,7 @@ class BYOL:
     predictor: nn.Module
     momentum: float
     steps: int
-    recipe: str
-    per_frame: bool
+    augmentation: Augmentation
 
     def init(self, key: Array) -> Variables:
         """See Method.init; the teacher starts as a copy of the student."""
@@ -61,7 +60,7 @@ class BYOL:
 
     def augment(self, batch: Batch, key: Array) -> Array:
         """See Method.augment."""
-        return common.augment_views(batch["video"], key, self.recipe, self.per_frame)
+        return self.augmentation(key, batch["video"])
 
     def loss(self, variables: Variables, batch: Batch, key: Array) -> tuple[Array, Aux]:
         """Mean over both directions of 2 - 2 cos (BYOL, eq. 2); see Method.loss."""
@@ -96,7 +95,11 @@ class BYOL:
             common.part(variables, "tower"), clips, train=True, valid=valid, mutable=["batch_stats"]
         )
         projection, head = self.head.apply(
-            common.part(variables, "head"), feature, train=True, valid=valid, mutable=["batch_stats"]
+            common.part(variables, "head"),
+            feature,
+            train=True,
+            valid=valid,
+            mutable=["batch_stats"],
         )
         return feature, projection, common.combine(tower=tower, head=head)
 
@@ -129,6 +132,5 @@ def create(config: ConfigDict, classes: int) -> BYOL:
         ),
         momentum=config.method.momentum,
         steps=config.steps,
-        recipe=config.augment.recipe,
-        per_frame=config.augment.per_frame,
+        augmentation=common.create_augmentation(config),
     )

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from cvrl_jax import augment, models
+from cvrl_jax import models
+from cvrl_jax.augment import Augmentation
 from cvrl_jax.methods.base import Array, Batch, Variables
 from data_pipelines.errors import UserError
 from data_pipelines.spec import InputSpec
@@ -17,7 +18,10 @@ from data_pipelines.suggest import nearest
 
 
 def check_fields(config: ConfigDict, known: tuple[str, ...]) -> None:
-    """Raises a UserError where `config.method` has a field that the method does not know."""
+    """Raises a UserError where `config.method` has a field too many or one too few."""
+    for field in known:
+        if field not in config.method:
+            raise UserError(f"method {config.method.name!r} needs config.method.{field}")
     for field in config.method:
         if field not in (*known, "name"):
             raise UserError(
@@ -69,22 +73,13 @@ def init_tower_and_head(
     return combine(tower=tower_variables, head=head.init(head_key, feature, train=False))
 
 
-def augment_views(
-    video_BxVxTxHxWx3: Array, key: Array, recipe: str, per_frame: bool = False
-) -> Array:
-    """Applies each view's own recipe to its clips; float32 [B, V, T, H, W, 3] in [0, 1]."""
-    recipes = augment.views(recipe)
-    return jnp.stack(
-        [
-            augment.apply(
-                recipes[view % len(recipes)],
-                jax.random.fold_in(key, view),
-                video_BxVxTxHxWx3[:, view],
-                per_frame=per_frame,
-            )
-            for view in range(video_BxVxTxHxWx3.shape[1])
-        ],
-        axis=1,
+def create_augmentation(config: ConfigDict, *, per_frame: bool | None = None) -> Augmentation:
+    """What `config.augment` describes, or drawn per frame because the method demands it."""
+    section = config.augment
+    return Augmentation(
+        recipe=section.recipe,
+        strength=section.strength,
+        per_frame=section.per_frame if per_frame is None else per_frame,
     )
 
 
@@ -112,7 +107,7 @@ def embed_clips(tower: nn.Module, variables: Variables, batch: Batch) -> dict[st
 
 
 def combine(**parts: Variables) -> Variables:
-    """{"tower": {"params": p, "batch_stats": s}} -> {"params": {"tower": p}, "batch_stats": ...}."""
+    """{"tower": {"params": p, "batch_stats": s}} -> {"params": {"tower": p}, ...}."""
     variables: Variables = {}
     for name, collections in parts.items():
         for collection, value in collections.items():

@@ -13,6 +13,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from cvrl_jax import losses, models
+from cvrl_jax.augment import Augmentation
 from cvrl_jax.methods import common
 from cvrl_jax.methods.base import Array, Aux, Batch, Variables
 from data_pipelines.spec import InputSpec
@@ -27,16 +28,14 @@ class CVRL:
       tower: clips [N, T, H, W, 3] -> features [N, D].
       head: features -> projections; thrown away after pre-training.
       temperature: of the softmax over candidates.
-      recipe: augmentation recipe, one part per view.
-      per_frame: draw the augmentation for every frame anew (ablation).
+      augmentation: what happens to the clips on the device.
     """
 
     inputs: InputSpec
     tower: nn.Module
     head: nn.Module
     temperature: float
-    recipe: str
-    per_frame: bool
+    augmentation: Augmentation
 
     def init(self, key: Array) -> Variables:
         """See Method.init. Collections: params and batch_stats, each of `tower` and `head`."""
@@ -44,7 +43,7 @@ class CVRL:
 
     def augment(self, batch: Batch, key: Array) -> Array:
         """See Method.augment."""
-        return common.augment_views(batch["video"], key, self.recipe, self.per_frame)
+        return self.augmentation(key, batch["video"])
 
     def loss(self, variables: Variables, batch: Batch, key: Array) -> tuple[Array, Aux]:
         """InfoNCE in both directions over the global batch; see Method.loss."""
@@ -103,6 +102,5 @@ def create(config: ConfigDict, classes: int) -> CVRL:
         tower=common.create_tower(config),
         head=models.ProjectionHead(**config.head.to_dict()),
         temperature=config.method.temperature,
-        recipe=config.augment.recipe,
-        per_frame=config.augment.per_frame,
+        augmentation=common.create_augmentation(config),
     )

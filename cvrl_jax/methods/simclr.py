@@ -13,6 +13,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from cvrl_jax import models
+from cvrl_jax.augment import Augmentation
 from cvrl_jax.methods import common, cvrl
 from cvrl_jax.methods.base import Array, Aux, Batch, Variables
 from data_pipelines.spec import InputSpec
@@ -30,14 +31,14 @@ class SimCLR:
       tower: takes an image as a clip of one frame.
       head: features -> projections.
       temperature: of the softmax over candidates.
-      recipe: augmentation recipe, one part per view.
+      augmentation: what happens to the clips on the device.
     """
 
     inputs: InputSpec
     tower: nn.Module
     head: nn.Module
     temperature: float
-    recipe: str
+    augmentation: Augmentation
 
     def init(self, key: Array) -> Variables:
         """See Method.init."""
@@ -45,7 +46,7 @@ class SimCLR:
 
     def augment(self, batch: Batch, key: Array) -> Array:
         """See Method.augment."""
-        return common.augment_views(batch["video"], key, self.recipe, per_frame=True)
+        return self.augmentation(key, batch["video"])
 
     def loss(self, variables: Variables, batch: Batch, key: Array) -> tuple[Array, Aux]:
         """InfoNCE over all frames of the global batch; see Method.loss."""
@@ -84,5 +85,5 @@ def create(config: ConfigDict, classes: int) -> SimCLR:
         tower=common.create_tower(config),
         head=models.ProjectionHead(**config.head.to_dict()),
         temperature=config.method.temperature,
-        recipe=config.augment.recipe,
+        augmentation=common.create_augmentation(config, per_frame=True),
     )

@@ -1,4 +1,4 @@
-"""Training with labels: the yardstick for the methods without, and fine-tuning of what they learn."""
+"""Training with labels: the yardstick for the methods without, and their fine-tuning."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from cvrl_jax import losses, models
+from cvrl_jax.augment import Augmentation
 from cvrl_jax.methods import common
 from cvrl_jax.methods.base import Array, Aux, Batch, Variables
 from data_pipelines.errors import UserError
@@ -23,14 +24,14 @@ class Supervised:
       inputs: one randomly cropped clip.
       tower: clips -> features.
       head: features -> logits.
-      recipe: augmentation recipe.
+      augmentation: what happens to the clips on the device.
       label_smoothing: share of the target spread over all classes, in [0, 1).
     """
 
     inputs: InputSpec
     tower: nn.Module
     head: nn.Module
-    recipe: str
+    augmentation: Augmentation
     label_smoothing: float
 
     def init(self, key: Array) -> Variables:
@@ -39,7 +40,7 @@ class Supervised:
 
     def augment(self, batch: Batch, key: Array) -> Array:
         """See Method.augment."""
-        return common.augment_views(batch["video"], key, self.recipe)
+        return self.augmentation(key, batch["video"])
 
     def loss(self, variables: Variables, batch: Batch, key: Array) -> tuple[Array, Aux]:
         """Cross-entropy of labelled examples; see Method.loss."""
@@ -51,7 +52,7 @@ class Supervised:
             valid=batch["valid"],
             mutable=["batch_stats"],
         )
-        logits = self.head.apply(common.part(variables, "head"), feature)
+        logits = self.head.apply(common.part(variables, "head"), feature, train=True)
         loss = losses.softmax_cross_entropy(
             logits, batch["label"], batch["valid"], label_smoothing=self.label_smoothing
         )
@@ -66,7 +67,7 @@ class Supervised:
         """Pooled tower features, and the classifier's `probabilities` [B, V, C]."""
         embedded = common.embed_clips(self.tower, common.part(variables, "tower"), batch)
         flat = common.merge_views(embedded["video"])
-        logits = self.head.apply(common.part(variables, "head"), flat)
+        logits = self.head.apply(common.part(variables, "head"), flat, train=False)
         probabilities = common.split_views(nn.softmax(logits), batch["video"].shape[1])
         return embedded | {"probabilities": probabilities.astype(jnp.float32)}
 
@@ -87,6 +88,6 @@ def create(config: ConfigDict, classes: int) -> Supervised:
         inputs=common.single_inputs(config),
         tower=common.create_tower(config),
         head=models.LinearHead(classes=classes, normalize=False),
-        recipe=config.augment.recipe,
+        augmentation=common.create_augmentation(config),
         label_smoothing=config.method.label_smoothing,
     )

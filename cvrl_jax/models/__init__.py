@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from typing import Any
 
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ from cvrl_jax.models.conv3d import LOWERINGS, PADDINGS
 from cvrl_jax.models.heads import LinearHead, ProjectionHead
 from cvrl_jax.models.resnet3d import BLOCKS, ResNet3D
 from data_pipelines.errors import UserError
+from data_pipelines.suggest import nearest
 
 __all__ = ["MODELS", "LinearHead", "ProjectionHead", "create_model"]
 
@@ -24,11 +24,6 @@ MODELS: dict[str, dict[str, Any]] = {f"r3d{depth}": {"depth": depth} for depth i
 _FIELDS = [
     f.name for f in dataclasses.fields(ResNet3D) if f.name not in ("depth", "parent", "name")
 ]
-
-
-def _nearest(wrong: str, right: list[str]) -> str:
-    close = difflib.get_close_matches(wrong, right, n=1, cutoff=0)
-    return f"nearest is {close[0]!r}; choose from {', '.join(right)}"
 
 
 def create_model(name: str, **fields: Any) -> ResNet3D:
@@ -45,10 +40,10 @@ def create_model(name: str, **fields: Any) -> ResNet3D:
       UserError: the name, a field or a field's value is unknown.
     """
     if name not in MODELS:
-        raise UserError(f"model {name!r} is unknown: {_nearest(name, list(MODELS))}")
+        raise UserError(f"model {name!r} is unknown; {nearest(name, MODELS)}")
     for field in fields:
         if field not in _FIELDS:
-            raise UserError(f"model {name!r} has no field {field!r}: {_nearest(field, _FIELDS)}")
+            raise UserError(f"model {name!r} has no field {field!r}; {nearest(field, _FIELDS)}")
     fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
     if "dtype" in fields:
         try:
@@ -59,7 +54,7 @@ def create_model(name: str, **fields: Any) -> ResNet3D:
     for field, choices in (("padding", PADDINGS), ("lowering", LOWERINGS)):
         value = getattr(tower, field)
         if value not in choices:
-            raise UserError(f"model field {field}={value!r}: {_nearest(str(value), list(choices))}")
+            raise UserError(f"model field {field}={value!r}; {nearest(str(value), choices)}")
     for field, length in {
         "stem_kernel": 3,
         "stem_strides": 3,

@@ -161,7 +161,7 @@ class VideoFileReader:
 
     def _begin(self, frames: Iterator[av.VideoFrame], from_start: bool) -> None:
         self._frames, self._from_start = frames, from_start
-        self._count = 0
+        self._count, self._frame = 0, None
         self._step()
 
     def _step(self) -> None:

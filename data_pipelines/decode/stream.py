@@ -31,7 +31,6 @@ class VideoStream:
       codec: FFmpeg's name of the decoder.
       reorders: whether frames are shown in another order than they are stored.
       expected_packets: packets listed in the file's index, 0 without an index.
-      seekable: whether decoding can start at a key packet.
     """
 
     def __init__(self, path: str, max_pixels: int = MAX_PIXELS) -> None:
@@ -59,8 +58,6 @@ class VideoStream:
             self.codec = codec.name
             self.reorders = bool(codec.has_b_frames)
             self.expected_packets = len(stream.index_entries)
-            # An animated GIF paints each frame over the last, whatever its index calls a key.
-            self.seekable = codec.name != "gif"
             if codec.width * codec.height > max_pixels:
                 raise Unreadable(
                     f"a picture of {codec.width}x{codec.height} is larger than the limit of "

@@ -75,7 +75,7 @@ def from_packets(stream: VideoStream) -> Timeline | None:
     return Timeline(
         keys=keys,
         times=(keys - keys[0]) * float(stream.time_base),
-        starts=np.unique(np.array(starts if stream.seekable else [], np.int64)),
+        starts=np.unique(np.array(starts, np.int64)),
     )
 
 

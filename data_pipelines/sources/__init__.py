@@ -93,6 +93,11 @@ def _split(splits: Mapping[str, Source], data: Any, seed: int) -> Sources:
         if not test.classes:
             return Sources(whole, None, f"the videos of {whole.name} have no labels")
         return Sources(whole, test)
+    if list(splits) == [data.test_split]:
+        raise UserError(
+            f"all videos are in split {data.test_split!r}, the one of config.data.test_split, so "
+            "none is left to train on; put some into another split, or name no split at all"
+        )
     if set(splits) not in ({"all"}, {"train"}):
         raise UserError(
             f"config.data.test_split={data.test_split!r} is none of the splits there are: "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import difflib
 import math
 import pathlib
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from data_pipelines.sources.files import (
     refuse_missing,
     sorted_classes,
 )
+from data_pipelines.suggest import nearest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,8 +154,4 @@ def _seconds(values: dict[str | None, str | None], column: str, where: str) -> f
 
 def _need(path: pathlib.Path, column: str, columns: Sequence[str]) -> None:
     if column not in columns:
-        near = difflib.get_close_matches(column, columns, n=1, cutoff=0.5)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise UserError(
-            f"{path} has no column {column!r}{hint}: its columns are {', '.join(columns) or 'none'}"
-        )
+        raise UserError(f"{path} has no column {column!r}; {nearest(column, columns)}")

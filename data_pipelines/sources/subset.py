@@ -70,7 +70,8 @@ def hold_out(source: Source, fraction: float, seed: int) -> tuple[Subset, Subset
 
     Args:
       source: labelled videos; those without a label go to train.
-      fraction: share of each class in test, in (0, 1); at least one video where a class has two.
+      fraction: share of each class in test, in (0, 1); of a class with two videos or more, at
+        least one goes to either side.
       seed: fixes which.
 
     Raises:
@@ -83,7 +84,7 @@ def hold_out(source: Source, fraction: float, seed: int) -> tuple[Subset, Subset
     test: list[int] = []
     for label in range(len(source.classes)):
         members = rng.permutation(np.flatnonzero(labels == label))
-        count = max(round(fraction * len(members)), 1) if len(members) > 1 else 0
+        count = min(max(round(fraction * len(members)), 1), len(members) - 1) if len(members) else 0
         test.extend(members[:count].tolist())
     if not test:
         raise UserError(

@@ -65,7 +65,7 @@ class MovingShapes:
       size: side of the square frames in pixels, at least 16.
       fps: frames per second.
       appearance_drift: how fast all but shape, motion and speed changes in a video: the chance,
-        every 1.5 s, that colour, light, background or place moves on to another. 0: never, a clip
+        every 0.5 s, that colour, light, background or place moves on to another. 0: never, a clip
         gives its video away by its looks. 1: always.
 
     Raises:
@@ -78,7 +78,7 @@ class MovingShapes:
     frames: int = 125
     size: int = 64
     fps: float = 25.0
-    appearance_drift: float = 0.75
+    appearance_drift: float = 1.0
 
     def __post_init__(self) -> None:
         for field, least in (("videos", 1), ("seed", 0), ("frames", 1), ("size", 16)):

@@ -1,4 +1,4 @@
-"""Random variables for towers, drawn with numpy: compiling an initialiser takes longer than a test."""
+"""Random variables for towers from numpy: compiling an initialiser takes longer than a test."""
 
 import jax
 import numpy as np

@@ -22,8 +22,8 @@ def test_lists_and_type_names_from_a_config_are_taken():
 @pytest.mark.parametrize(
     ("name", "fields", "message"),
     [
-        ("r3d5", {}, "model 'r3d5' is unknown: nearest is 'r3d50'"),
-        ("r3d50", {"widht": 2}, "no field 'widht': nearest is 'width'.*stem_kernel"),
+        ("r3d5", {}, "model 'r3d5' is unknown; did you mean 'r3d50'"),
+        ("r3d50", {"widht": 2}, "no field 'widht'; did you mean 'width'.*stem_kernel"),
         ("r3d50", {"depth": 18}, "no field 'depth'"),
         ("r3d50", {"padding": "SAME"}, "padding='SAME'.*same, symmetric"),
         ("r3d50", {"lowering": "fast"}, "lowering='fast'.*auto, direct, split"),
