@@ -67,6 +67,7 @@ def write(
     chance = metrics.get("chance")
     bad = [(row["path"], row["reason"]) for row in read_bad_examples(folder.bad_examples)]
     test = results.test.readable() if results else None
+    predictions = results.predictions_M if results else None
     contents = ReportContents(
         title=config.name or config.method.name,
         description=f"{config.method.name} on {sources.train.name}, {config.steps} steps of "
@@ -79,8 +80,8 @@ def write(
         vector_labels_M=test.labels_N if test else None,
         classes=sources.train.classes,
         neighbours=_neighbours(results, sources, config) if results else None,
-        true_K=test.labels_N if test else None,
-        predicted_K=results.predictions_M if results else None,
+        true_K=test.labels_N if test and predictions is not None else None,
+        predicted_K=predictions,
         predictor="linear probe" if "linear_top1" in metrics else "kNN",
         by_factor=_by_factor(metrics, sources),
         census=_census(sources, facts.survey, bad, metrics),

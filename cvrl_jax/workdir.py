@@ -51,11 +51,11 @@ class Workdir:
         Raises:
           UserError: there is something else in the folder.
         """
-        if overwrite and self.config.exists():
-            self._delete_run()
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"--workdir={self.path} is a file; name a folder")
-        if self.config.exists():
+        if overwrite and self.config.exists():
+            self._delete_run()
+        elif self.config.exists():
             changed = [
                 line
                 for line in differences(self.read_config(), plain(config))

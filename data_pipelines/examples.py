@@ -99,9 +99,7 @@ def clip_plan(times: np.ndarray, spec: InputSpec, rng: np.random.Generator) -> n
             rng, length, spec.frames, stride, law=spec.sampling, power=spec.power
         )
     elif spec.sampling == "random":
-        starts = [
-            sampling.sample_clip(rng, length, spec.frames, stride) for _ in range(spec.clips)
-        ]
+        starts = [sampling.sample_clip(rng, length, spec.frames, stride) for _ in range(spec.clips)]
     else:
         starts = sampling.even_clip_starts(length, spec.frames, stride, spec.clips)
     positions = np.stack(
@@ -112,9 +110,7 @@ def clip_plan(times: np.ndarray, spec: InputSpec, rng: np.random.Generator) -> n
     return np.searchsorted(times, positions * _TICK + _LATE, side="right") - 1
 
 
-def _crop(
-    frames: list[np.ndarray], spec: InputSpec, rng: np.random.Generator
-) -> list[np.ndarray]:
+def _crop(frames: list[np.ndarray], spec: InputSpec, rng: np.random.Generator) -> list[np.ndarray]:
     if spec.crop == "random":
         height, width = frames[0].shape[:2]
         box = crops.random_resized_crop_box(rng, height, width, spec.area, spec.aspect)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,6 +58,7 @@ class TrainBatches:
             .repeat()
             .random_map(LoadExample(source, spec))
         )
+        self._started = False
         self._iterator = iter(
             grain.experimental.ElasticIterator(
                 examples,
@@ -68,7 +72,11 @@ class TrainBatches:
         )
 
     def __next__(self) -> Batch:
-        return next(self._iterator)
+        if self._started:
+            return next(self._iterator)
+        self._started = True
+        with _workers_deaf_to_interrupts():
+            return next(self._iterator)
 
     def __iter__(self) -> Iterator[Batch]:
         return self
@@ -79,7 +87,9 @@ class TrainBatches:
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes to a position that `get_state` returned."""
-        self._iterator.set_state(state)
+        with _workers_deaf_to_interrupts():
+            self._iterator.set_state(state)
+        self._started = False
 
     def close(self) -> None:
         """Stops threads and worker processes."""
@@ -102,13 +112,29 @@ def evaluation_batches(
     )
     if workers:
         dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
-    iterator = iter(dataset)
+    with _workers_deaf_to_interrupts():
+        iterator = iter(dataset)
+        first = list(itertools.islice(iterator, 1))
     try:
-        for batch in iterator:
+        for batch in itertools.chain(first, iterator):
             missing = batch_size - len(batch["index"])
             yield _pad(batch, missing) if missing else batch
     finally:
         iterator.close()
+
+
+@contextlib.contextmanager
+def _workers_deaf_to_interrupts() -> Iterator[None]:
+    """Wrap around what starts workers: they inherit a mask that keeps Ctrl-C from them.
+
+    A terminal sends it to every process of a run, but only the main one should answer: it still
+    wants the workers' batches up to the step at which it stops.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _pad(batch: Batch, missing: int) -> Batch:

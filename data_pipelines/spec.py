@@ -28,9 +28,9 @@ class InputSpec:
         frames.
       stride_unit: "frames" of the file, or "seconds" (the same speed whatever the frame rate).
       size: height and width of a delivered frame, pixels.
-      sampling: where clips begin. Laws of the interval between the two clips of a pair ("decreasing",
-        "uniform", "increasing", "same"; they need clips = 2), "random" (independent) or "even"
-        (evenly spaced, for evaluation).
+      sampling: where clips begin. Laws of the interval between the two clips of a pair
+        ("decreasing", "uniform", "increasing", "same"; they need clips = 2), "random" (independent)
+        or "even" (evenly spaced, for evaluation).
       power: exponent of the "decreasing" and "increasing" laws.
       crop: "random" resized crop (one box per clip), "center", or "thirds" (three per clip).
       area: range of the random crop's area as a fraction of the frame.
@@ -58,7 +58,9 @@ class InputSpec:
         for field, known in names.items():
             name = getattr(self, field)
             if name not in get_args(known):
-                raise UserError(f"{field} {name!r} does not exist; {nearest(name, get_args(known))}")
+                raise UserError(
+                    f"{field} {name!r} does not exist; {nearest(name, get_args(known))}"
+                )
         for field in ("clips", "frames", "size"):
             if getattr(self, field) < 1:
                 raise UserError(f"{field} = {getattr(self, field)} must be at least 1")

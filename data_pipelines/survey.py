@@ -1,4 +1,4 @@
-"""A quick look at a source before anything is allocated: can its videos be read, how long are they."""
+"""A quick look at a source before anything is allocated: is it readable, how long are videos."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def survey(source: Source, spec: InputSpec) -> Survey:
     if not lengths:
         path, reason = bad[0]
         raise UserError(
-            f"{source.name}: none of {len(bad)} videos looked at can be read; first: {path}: {reason}"
+            f"{source.name}: none of {len(bad)} videos looked at can be read; "
+            f"the first: {path}: {reason}"
         )
     longest = max(lengths) - 1 if spec.stride_unit == "frames" else max(seconds)
     if longest < spec.span and max(lengths) > 1:

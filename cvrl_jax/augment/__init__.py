@@ -1,6 +1,6 @@
 """On-device augmentation: ops on one clip, and recipes that put them in order."""
 
+from cvrl_jax.augment.augmentation import Augmentation
 from cvrl_jax.augment.recipes import RECIPES, Recipe, Step, apply, scaled, views
-from cvrl_jax.augment.views import Augmentation
 
 __all__ = ["RECIPES", "Augmentation", "Recipe", "Step", "apply", "scaled", "views"]

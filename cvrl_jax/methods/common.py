@@ -117,6 +117,4 @@ def combine(**parts: Variables) -> Variables:
 
 def part(variables: Variables, name: str) -> Variables:
     """The inverse of `combine` for one part."""
-    return {
-        collection: value[name] for collection, value in variables.items() if name in value
-    }
+    return {collection: value[name] for collection, value in variables.items() if name in value}

@@ -47,7 +47,9 @@ def create_sources(data: Any, seed: int) -> Sources:
       UserError: the section asks for something that is not there.
     """
     if data.source not in SOURCES:
-        raise UserError(f"unknown config.data.source {data.source!r}; {nearest(data.source, SOURCES)}")
+        raise UserError(
+            f"unknown config.data.source {data.source!r}; {nearest(data.source, SOURCES)}"
+        )
     if data.source == "moving_shapes":
         return Sources(
             train=MovingShapes(videos=data.train_videos or 1024, seed=seed, split="train"),
@@ -107,7 +109,9 @@ def _split(splits: Mapping[str, Source], data: Any, seed: int) -> Sources:
     if not whole.classes:
         return Sources(whole, None, f"the videos of {whole.name} have no labels")
     if not data.eval_fraction:
-        return Sources(whole, None, "config.data.eval_fraction is 0 and the data names no test split")
+        return Sources(
+            whole, None, "config.data.eval_fraction is 0 and the data names no test split"
+        )
     train, test = hold_out(whole, data.eval_fraction, seed)
     return Sources(train, test)
 

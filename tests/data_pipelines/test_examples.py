@@ -66,10 +66,12 @@ def test_stride_in_seconds_at_any_frame_rate(gaps, frames, stride, seed) -> None
     assert plan.min() >= 0
     assert plan.max() < len(times)
     if duration > (frames - 1) * stride:  # else it wraps
-        # Some start explains every frame: times[i] <= start + k stride (+ tolerance) < times[i + 1].
+        # Some start explains all frames i: times[i] <= start + k stride + tolerance < times[i+1].
         until = np.append(times, np.inf)[1:]
         offset = stride * np.arange(frames)
-        assert (np.max(times[plan] - offset, axis=1) < np.min(until[plan] - offset, axis=1) + 1e-3).all()
+        assert (
+            np.max(times[plan] - offset, axis=1) < np.min(until[plan] - offset, axis=1) + 1e-3
+        ).all()
         assert (np.diff(plan, axis=1) >= 0).all()
 
 

@@ -9,7 +9,10 @@ GOOD = {"clips": 2, "frames": 4, "stride": 2.0, "size": 8}
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sampling": "decresing"}, "sampling 'decresing' does not exist; did you mean 'decreasing'"),
+        (
+            {"sampling": "decresing"},
+            "sampling 'decresing' does not exist; did you mean 'decreasing'",
+        ),
         ({"crop": "centre"}, "crop 'centre' does not exist; did you mean 'center'"),
         ({"stride_unit": "second"}, "stride_unit 'second' .* did you mean 'seconds'"),
         ({"clips": 1}, "law for a pair of clips, but clips = 1; use"),
@@ -17,7 +20,10 @@ GOOD = {"clips": 2, "frames": 4, "stride": 2.0, "size": 8}
         ({"frames": 0}, "frames = 0 must"),
         ({"size": 0}, "size = 0 must"),
         ({"stride": 0.0}, "stride = 0 must be above 0"),
-        ({"stride": 1.5}, "stride = 1.5 must be a whole number of frames; use stride_unit 'seconds'"),
+        (
+            {"stride": 1.5},
+            "stride = 1.5 must be a whole number of frames; use stride_unit 'seconds'",
+        ),
         ({"power": 0.0}, "power is 0"),
     ],
 )

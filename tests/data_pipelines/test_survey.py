@@ -32,7 +32,7 @@ def test_every_video_of_a_small_source_is_looked_at_once(fake_source, fake_video
 
 
 def test_nothing_readable(fake_source) -> None:
-    with pytest.raises(UserError, match=r"fake: none of 3 videos .* first: v0.mp4: reason 0"):
+    with pytest.raises(UserError, match=r"fake: none of 3 videos .* the first: v0.mp4: reason 0"):
         survey(fake_source([None] * 3), spec())
 
 

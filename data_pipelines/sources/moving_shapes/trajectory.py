@@ -23,8 +23,8 @@ PERIOD_SECONDS = (0.5, 1.2)
 frames to the shortest; 8 frames at stride 2 see about half of the longest."""
 
 # All in the coordinates x, y, log size, angle.
-_MIDDLE_LOW = np.array([0.5, 0.5, np.log(0.36), -0.4])  # range of a video's middle pose
-_MIDDLE_HIGH = np.array([0.5, 0.5, np.log(0.36), 0.4])
+_MIDDLE_LOW = np.array([0.5, 0.5, np.log(0.32), -0.4])  # range of a video's middle pose
+_MIDDLE_HIGH = np.array([0.5, 0.5, np.log(0.32), 0.4])
 _WANDER = np.array([0.1, 0.1, 0.15, 0.8])  # greatest distance of the wander from the middle
 _WAVE = np.array([0.18, 0.18, 0.4, 0.7])  # amplitude of the waves
 

@@ -18,18 +18,18 @@ def test_never_changes_without_drift():
 def test_is_smooth_and_passes_through_its_values():
     moving = values(1.0)
     assert np.ptp(moving, axis=0).min() > 0.1
-    assert np.abs(np.diff(moving, axis=0)).max() < 0.12  # 500 steps over 6 s
+    assert np.abs(np.diff(moving, axis=0)).max() < 0.3  # 500 steps over 6 s, 40 to a knot
     d = drift.Drift(np.array([1.0, 3.0, -2.0]), 0.5)
     times = np.array([0.0, 0.5, 1.0]) * drift.KNOT_SECONDS
     np.testing.assert_allclose(d.at(times), [2.0, 3.0, 0.5], atol=1e-12)
 
 
-def test_moments_a_second_apart_partly_agree():
+def test_near_moments_agree_and_far_ones_do_not():
     def correlation(lag: int, change: float) -> float:
         many = np.stack([values(change, seed)[:, 0, 0] for seed in range(400)])
         return float(np.corrcoef(many[:, 100], many[:, 100 + lag])[0, 1])
 
-    one_second = round(500 / 6)
-    assert 0.3 < correlation(one_second, 0.75) < 0.8
-    assert correlation(one_second, 1.0) < correlation(one_second, 0.5)
-    assert abs(correlation(4 * one_second, 1.0)) < 0.15
+    quarter_second = round(500 / 6 / 4)
+    assert 0.3 < correlation(quarter_second, 1.0) < 0.9
+    assert correlation(quarter_second, 1.0) < correlation(quarter_second, 0.5)
+    assert abs(correlation(6 * quarter_second, 1.0)) < 0.15

@@ -78,4 +78,4 @@ def test_centre_stays_in_the_frame(seed, motion):
     x, y, log_size, _ = poses(motion, seed, np.linspace(0, 4.99, 200), 1.0).T
     for centre in (x, y):
         assert 0.2 < centre.min() <= centre.max() < 0.8
-    assert 0.14 < np.exp(log_size).min() <= np.exp(log_size).max() < 0.44
+    assert 0.14 < np.exp(log_size).min() <= np.exp(log_size).max() < 0.56

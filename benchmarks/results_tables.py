@@ -1,0 +1,159 @@
+"""Runs the rows of docs/results.md and prints their tables, mean and standard deviation.
+
+Commands:
+  python benchmarks/results_tables.py shapes --steps=300 --out=runs/tables
+  python benchmarks/results_tables.py jhmdb --manifest=JHMDB/meta.csv --steps=200 --out=runs/tables
+
+Every row is a plain run of main.py with the preset :tiny; the flags that make it that row stand
+below. A run that is already there is not repeated, so the script can be stopped and started again.
+The row "untrained" is the evaluation of CVRL's network before its first step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+
+ROWS = {
+    "CVRL": ("cvrl_r3d50", ()),
+    # One clip per video, so twice the videos per step: as many clips seen.
+    "with labels": ("supervised_r3d50", ("--config.data.frames=8", "--config.batch_size=64")),
+    "per-frame augmentation": ("cvrl_r3d50", ("--config.augment.per_frame=True",)),
+    "same clip twice": ("cvrl_r3d50", ("--config.data.sampling=same",)),
+    "SimCLR on frames": (
+        "simclr_r3d50",
+        ("--config.augment.recipe=cvrl", "--config.model.temporal_kernels=(1,1,1,1)"),
+    ),
+}
+ABLATIONS = ("per-frame augmentation", "same clip twice", "SimCLR on frames")
+
+
+def run(name: str, row: str, flags: list[str], out: pathlib.Path) -> dict[str, dict[str, float]]:
+    """Trains one row unless it is there; returns its metrics before and after training."""
+    workdir = out / name
+    config, own_flags = ROWS[row]
+    if not (workdir / "report.html").exists():
+        command = [
+            *(sys.executable, "main.py", f"--config=configs/{config}.py:tiny"),
+            *(f"--workdir={workdir}", *flags, *own_flags),
+        ]
+        print(" ".join(command), file=sys.stderr)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    first: dict[str, float] = {}
+    last: dict[str, float] = {}
+    for line in (workdir / "metrics.jsonl").read_text().splitlines():
+        metrics = json.loads(line)
+        (first if metrics["step"] == 0 else last).update(metrics)
+    return {"untrained": first, row: last}
+
+
+def camera(name: str, out: pathlib.Path, manifest: str) -> float:
+    """Linear top-1 on JHMDB's camera labels (moving or still) with the features of a run."""
+    target = out / f"{name}_camera"
+    if not target.exists():
+        command = [
+            *(sys.executable, "main.py", "--mode=eval"),
+            f"--config=configs/of_run.py:{out / name}",
+            *(f"--checkpoint={out / name}", f"--workdir={target}"),
+            *("--config.data.label_column=cam_motion", "--config.eval.protocols=('linear',)"),
+        ]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    (result,) = target.glob("eval_*.json")
+    return json.loads(result.read_text())["linear_top1"]
+
+
+def table(results: list[tuple[str, dict[str, float]]], columns: dict[str, str]) -> str:
+    """Markdown: a line per row, mean ± standard deviation over its runs."""
+    lines = [
+        f"| row | runs | {' | '.join(columns.values())} |",
+        "|---|---|" + "---|" * len(columns),
+    ]
+    for row in dict.fromkeys(name for name, _ in results):
+        runs = [metrics for name, metrics in results if name == row]
+        cells = []
+        for column in columns:
+            values = [metrics[column] for metrics in runs if column in metrics]
+            cells.append(f"{np.mean(values):.3f} ± {np.std(values):.3f}" if values else "—")
+        lines.append(f"| {row} | {len(runs)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def shapes(arguments: argparse.Namespace) -> None:
+    """All rows on the built-in videos, by seed."""
+    results = []
+    for seed in range(arguments.seeds):
+        for row in ROWS:
+            flags = [
+                *(f"--config.steps={arguments.steps}", f"--config.seed={seed}"),
+                "--config.eval.every=0",
+            ]
+            name = f"shapes_{row.replace(' ', '_')}_{seed}"
+            found = run(name, row, flags, arguments.out)
+            results += [item for item in found.items() if item[0] == row or row == "CVRL"]
+    columns = {
+        "knn_top1": "kNN",
+        "linear_top1": "linear",
+        "linear_top1_shape": "linear, shape",
+        "linear_top1_motion": "linear, motion",
+    }
+    print(table(results, columns))
+
+
+def jhmdb(arguments: argparse.Namespace) -> None:
+    """Actions by source-disjoint fold, and what the same networks know of time."""
+    results = []
+    for fold in range(4):
+        flags = [
+            *(f"--config.steps={arguments.steps}", f"--config.seed={fold}"),
+            *("--config.data.source=csv", f"--config.data.manifest={arguments.manifest}"),
+            *("--config.data.label_column=class", "--config.data.split_column=src_fold"),
+            *(f"--config.data.test_split={fold}", "--config.data.stride=2"),
+            *("--config.data.train_videos=0", "--config.data.test_videos=0"),
+            *("--config.eval.every=0", "--config.eval.knn_k=10"),
+            "--config.eval.protocols=('knn','linear','temporal_probes')",
+        ]
+        for row in ROWS:
+            if row in ABLATIONS and fold >= arguments.seeds:
+                continue
+            name = f"jhmdb_{row.replace(' ', '_')}_{fold}"
+            found = run(name, row, flags, arguments.out)
+            found[row]["camera"] = camera(name, arguments.out, arguments.manifest)
+            results += [item for item in found.items() if item[0] == row or row == "CVRL"]
+        tuned = f"jhmdb_fine-tuned_{fold}"
+        start = f"--config.init_from={arguments.out / f'jhmdb_CVRL_{fold}'}"
+        found = run(tuned, "with labels", [*flags, start], arguments.out)
+        results.append(("CVRL, fine-tuned", found["with labels"]))
+    actions = {
+        "linear_top1": "linear",
+        "knn_top1": "kNN (k = 10)",
+        "classifier_top1": "own classifier",
+    }
+    time = {
+        "probe_speed_top1": "speed (3 classes)",
+        "probe_direction_top1": "direction",
+        "probe_order_top1": "order",
+        "probe_moment_top1": "moment",
+        "camera": "camera moves",
+    }
+    print(table(results, actions), table(results, time), sep="\n\n")
+
+
+def main() -> None:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", choices=["shapes", "jhmdb"])
+    parser.add_argument("--manifest", default="", help="jhmdb: its meta.csv")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--seeds", type=int, default=2, help="runs of each ablation row")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/tables"))
+    arguments = parser.parse_args()
+    {"shapes": shapes, "jhmdb": jhmdb}[arguments.data](arguments)
+
+
+if __name__ == "__main__":
+    main()

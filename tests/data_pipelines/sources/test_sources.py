@@ -1,0 +1,189 @@
+import pathlib
+from collections import Counter
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from data_pipelines.errors import UserError
+from data_pipelines.sources import Sources, create_sources
+from data_pipelines.sources.moving_shapes import MovingShapes
+from data_pipelines.video import Source
+
+
+def create(seed: int = 0, **fields: object) -> Sources:
+    defaults = {
+        "source": "folder",
+        "root": "",
+        "manifest": "",
+        "label_column": "label",
+        "split_column": "split",
+        "test_split": "test",
+        "lists": "",
+        "list_split": 1,
+        "eval_fraction": 0.25,
+        "train_videos": 0,
+        "test_videos": 0,
+    }
+    assert fields.keys() <= defaults.keys()
+    return create_sources(SimpleNamespace(**defaults | fields), seed)
+
+
+def ids(source: Source | None) -> list[str]:
+    assert source is not None
+    return [source.info(index).id for index in range(len(source))]
+
+
+def touch(root: pathlib.Path, *names: str) -> str:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return str(root)
+
+
+def manifest(root: pathlib.Path, *lines: str) -> str:
+    touch(root, *(line.split(",")[0] for line in lines[1:]))
+    (root / "list.csv").write_text("\n".join(lines) + "\n")
+    return str(root / "list.csv")
+
+
+@pytest.fixture
+def classes(tmp_path: pathlib.Path) -> str:
+    return touch(tmp_path, *(f"{c}/{i}.mp4" for c in ("run", "sit") for i in range(8)))
+
+
+def test_moving_shapes_are_made() -> None:
+    sources = create(source="moving_shapes", seed=7, train_videos=5)
+    assert sources.train == MovingShapes(videos=5, seed=7, split="train")
+    assert sources.test == MovingShapes(videos=512, seed=7, split="test")
+    assert len(create(source="moving_shapes").train) == 1024
+
+
+def test_class_folders_are_held_out_by_class(classes: str) -> None:
+    sources = create(root=classes)
+    assert sources.test is not None
+    assert sources.train.classes == sources.test.classes == ("run", "sit")
+    assert Counter(name.split("/")[0] for name in ids(sources.test)) == {"run": 2, "sit": 2}
+    assert sorted(ids(sources.train) + ids(sources.test)) == sorted(
+        f"{c}/{i}.mp4" for c in ("run", "sit") for i in range(8)
+    )
+    assert ids(create(root=classes).test) == ids(sources.test)
+    assert sources.no_test_because == ""
+
+
+def test_nothing_is_held_out(classes: str) -> None:
+    sources = create(root=classes, eval_fraction=0)
+    assert (len(sources.train), sources.test) == (16, None)
+    assert "eval_fraction is 0" in sources.no_test_because
+
+
+def test_an_unlabelled_folder(tmp_path: pathlib.Path) -> None:
+    sources = create(root=touch(tmp_path, "a.mp4", "b.mp4"))
+    assert (len(sources.train), sources.test) == (2, None)
+    assert "have no labels" in sources.no_test_because
+    sources = create(root=touch(tmp_path / "splits", "train/a.mp4", "test/b.mp4", "test/c.mp4"))
+    assert (ids(sources.train), sources.test) == (["train/a.mp4"], None)
+    assert "have no labels" in sources.no_test_because
+
+
+def test_train_and_test_folders(tmp_path: pathlib.Path) -> None:
+    sources = create(root=touch(tmp_path, "train/run/a.mp4", "train/sit/b.mp4", "val/sit/c.mp4"))
+    assert ids(sources.train) == ["train/run/a.mp4", "train/sit/b.mp4"]
+    assert ids(sources.test) == ["val/sit/c.mp4"]
+
+
+def test_real_videos_open(tmp_path: pathlib.Path, make_video) -> None:
+    for name in ("run/a.mp4", "run/b.mp4"):
+        make_video(tmp_path / name)
+    sources = create(root=str(tmp_path))
+    assert sources.test is not None
+    for source in (sources.train, sources.test):
+        video = source.open(0)
+        assert len(video.times) == 20
+        assert video.frames([19])[0].shape == (48, 64, 3)
+        video.close()
+
+
+def test_a_manifest_with_splits(tmp_path: pathlib.Path) -> None:
+    path = manifest(
+        tmp_path, "path,label,split", "a.mp4,x,train", "b.mp4,y,val", "c.mp4,y,test", "d.mp4,x,test"
+    )
+    sources = create(source="csv", manifest=path)
+    assert (ids(sources.train), ids(sources.test)) == (["a.mp4"], ["c.mp4", "d.mp4"])
+    sources = create(source="csv", manifest=path, test_split="val")
+    assert (ids(sources.train), ids(sources.test)) == (["a.mp4"], ["b.mp4"])
+
+
+def test_a_manifest_with_folds(tmp_path: pathlib.Path) -> None:
+    rows = [f"v{i}.mp4,{'xy'[i % 2]},{i % 3}" for i in range(6)]
+    path = manifest(tmp_path / "csv", "path,label,fold", *rows)
+    sources = create(source="csv", manifest=path, split_column="fold", test_split="0")
+    assert ids(sources.train) == ["v1.mp4", "v4.mp4", "v2.mp4", "v5.mp4"]
+    assert ids(sources.test) == ["v0.mp4", "v3.mp4"]
+    assert [sources.train.info(i).label for i in range(4)] == [1, 0, 0, 1]
+    with pytest.raises(
+        UserError, match=r"config.data.test_split='3' is none of the splits .* known: 0, 1, 2"
+    ):
+        create(source="csv", manifest=path, split_column="fold", test_split="3")
+
+
+def test_a_manifest_without_a_usable_split(tmp_path: pathlib.Path) -> None:
+    rows = ["a.mp4,x", "b.mp4,x", "c.mp4,y", "d.mp4,y"]
+    path = manifest(tmp_path, "path,label", *rows)
+    assert len(create(source="csv", manifest=path).train) == 2
+    path = manifest(tmp_path, "path,label,split", *(f"{row},train" for row in rows))
+    assert len(create(source="csv", manifest=path).train) == 2
+    path = manifest(tmp_path, "path,label,split", *(f"{row},test" for row in rows))
+    with pytest.raises(UserError, match=r"all videos are in split 'test', .* none is left to tr"):
+        create(source="csv", manifest=path)
+    path = manifest(tmp_path, "path,label,split", *(f"{row},tests" for row in rows))
+    with pytest.raises(UserError, match=r"test_split='test' is none .* did you mean 'tests'"):
+        create(source="csv", manifest=path)
+    path = manifest(tmp_path / "unlabelled", "path", "a.mp4", "b.mp4")
+    assert create(source="csv", manifest=path).test is None
+
+
+def test_the_official_lists(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "classInd.txt").write_text("1 Run\n2 Sit\n")
+    (tmp_path / "trainlist02.txt").write_text("Run/a.avi 1\nSit/b.avi 2\n")
+    (tmp_path / "testlist02.txt").write_text("Sit/c.avi\n")
+    (tmp_path / "run_test_split2.txt").write_text("a.avi 1\nd.avi 0\n")
+    (tmp_path / "sit_test_split2.txt").write_text("b.avi 1 \nc.avi 2 \n")
+    for name, run, sit in (("ucf101", "Run", "Sit"), ("hmdb51", "run", "sit")):
+        root = touch(tmp_path / name, f"{run}/a.avi", f"{sit}/b.avi", f"{sit}/c.avi")
+        sources = create(source=name, root=root, lists=str(tmp_path), list_split=2)
+        assert ids(sources.train) == [f"{run}/a.avi", f"{sit}/b.avi"]
+        assert ids(sources.test) == [f"{sit}/c.avi"]
+        assert sources.train.classes == (run, sit)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"source": "folders"}, "unknown config.data.source 'folders'; did you mean 'folder'"),
+        ({"source": "folder"}, "config.data.source=folder needs --config.data.root=DIR"),
+        ({"source": "csv"}, "csv needs --config.data.manifest=FILE.csv"),
+        ({"source": "ucf101"}, "ucf101 needs --config.data.root"),
+        ({"source": "ucf101", "root": "x"}, "ucf101 needs --config.data.lists=DIR"),
+        ({"source": "hmdb51", "root": "x"}, "hmdb51 needs --config.data.lists=DIR"),
+        ({"source": "folder", "root": "/absent/folder"}, "/absent/folder does not exist"),
+    ],
+)
+def test_what_is_missing_is_named(fields: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        create(**fields)
+
+
+def test_subsets_are_the_first_of_a_fixed_shuffle(classes: str) -> None:
+    whole = create(root=classes)
+    some = create(root=classes, train_videos=6, test_videos=3)
+    assert (len(some.train), len(ids(some.test))) == (6, 3)
+    assert ids(create(root=classes, train_videos=6).train) == ids(some.train)
+    assert set(ids(create(root=classes, train_videos=4).train)) < set(ids(some.train))
+    order = [ids(whole.train).index(name) for name in ids(some.train)]
+    assert order == sorted(order) != list(range(6))
+    assert set(ids(some.test)) < set(ids(whole.test))
+    assert ids(create(root=classes, train_videos=99).train) == ids(whole.train)
+    assert len({tuple(ids(create(seed, root=classes, eval_fraction=0, train_videos=6).train))
+                for seed in range(4)}) == 4  # fmt: skip
+    assert np.all([some.train.info(i).label in (0, 1) for i in range(6)])

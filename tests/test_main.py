@@ -1,0 +1,194 @@
+"""The command line as users meet it: in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from cvrl_jax.checkpoint import find_checkpoint, load_variables
+from cvrl_jax.workdir import Workdir
+
+REPO = pathlib.Path(__file__).resolve().parents[1]
+TINY = "--config=configs/cvrl_r3d50.py:tiny"
+# Of `tiny_config` in conftest.py, as flags.
+FLAGS = (
+    "batch_size=8",
+    "data.frames=4",
+    "data.stride=2.0",
+    "data.size=16",
+    "data.train_videos=16",
+    "data.test_videos=8",
+    "model.width=0.0625",
+    "head.hidden=8",
+    "head.layers=1",
+    "head.out=8",
+    "optimizer.warmup_steps=1",
+    "eval.every=0",
+    "eval.clips=1",
+    "eval.train_clips=1",
+    "eval.batch_size=8",
+    "eval.knn_k=3",
+    "eval.linear.epochs=1",
+    "eval.linear.batch_size=8",
+    "checkpoint.every=2",
+    "log.every=1",
+    "log.tensorboard=False",
+)
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "main.py", *arguments]
+
+
+def training(workdir: pathlib.Path, *fields: str) -> list[str]:
+    return command(TINY, f"--workdir={workdir}", *(f"--config.{f}" for f in (*FLAGS, *fields)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((TINY, "--config.optimizer.lr=0.1"), "did you mean 'learning_rate'"),
+        ((TINY, "--config.optimizr.momentum=0.1"), "did you mean 'optimizer'"),
+        ((TINY, "--config.steps.x=1"), "config.steps is one value"),
+        ((TINY, "--config.steps=many"), "--config.steps=many"),
+        ((TINY, "--config.optimizer=3"), "--config.optimizer=3"),
+        (("--config=configs/cvrl_r3d50.py:tny",), "did you mean 'tiny'"),
+        (("--config=configs/cvrl_r3d5.py",), "did you mean 'configs/cvrl_r3d50.py'"),
+        (("--config", "configs/cvrl_r3d5.py"), "did you mean 'configs/cvrl_r3d50.py'"),
+        (("--config=",), "--config=FILE.py is needed"),
+        (("--config.steps=3",), "--config=FILE.py is needed"),
+        ((TINY, "--workdr=x"), "Did you mean: workdir"),
+        ((TINY, "--mode=evl"), "train|eval|embed"),
+        ((TINY, "stray"), "unknown argument 'stray'"),
+        ((TINY,), "--workdir=DIR is needed"),
+        (("--workdir=WORKDIR",), "--config=FILE.py is needed"),
+        (("--workdir=WORKDIR", "--mode=eval"), "no checkpoint in"),
+        ((TINY, "--workdir=WORKDIR", "--config.batch_size=7"), "nearest valid"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_nothing_is_made(arguments, says, tmp_path):
+    workdir = tmp_path / "run"
+    ended = subprocess.run(
+        command(*(a.replace("WORKDIR", str(workdir)) for a in arguments)),
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": "8"},
+    )
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
+    assert says in ended.stderr
+    assert not workdir.exists()
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    return os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+    }
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory, environment):
+    """A run of 30 steps that nothing disturbs, and its result."""
+    workdir = tmp_path_factory.mktemp("unbroken") / "run"
+    ended = subprocess.run(
+        training(workdir, "steps=30"),
+        cwd=REPO,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert len(ended.stdout.splitlines()) == 1
+    return workdir, json.loads(ended.stdout)
+
+
+def rows(workdir: pathlib.Path) -> list[dict]:
+    return [
+        {k: v for k, v in row.items() if not k.startswith("time/")}
+        for row in Workdir(workdir).read_metrics()
+    ]
+
+
+def wait_for_step(process: subprocess.Popen, workdir: pathlib.Path, step: int) -> None:
+    """Returns once a checkpoint is there and the row of `step` is written."""
+    folder = Workdir(workdir)
+    while process.poll() is None:
+        lines = folder.metrics.read_text().splitlines()[:-1] if folder.metrics.exists() else []
+        if folder.has_checkpoints() and lines and json.loads(lines[-1])["step"] >= step:
+            return
+        time.sleep(0.005)
+    raise AssertionError("the run ended before it could be stopped")
+
+
+@pytest.mark.parametrize(("workers_before", "workers_after"), [(0, 2), (2, 0)])
+def test_a_killed_run_ends_bit_for_bit_like_an_unbroken_one(
+    workers_before, workers_after, unbroken, environment, tmp_path
+):
+    workdir, result = unbroken
+    broken = tmp_path / "run"
+    step = random.Random(workers_before * 3 + workers_after).randrange(3, 20)
+    process = subprocess.Popen(
+        training(broken, "steps=30", f"data.workers={workers_before}"),
+        cwd=REPO,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for_step(process, broken, step)
+    process.kill()
+    process.wait()
+    ended = subprocess.run(
+        training(broken, "steps=30", f"data.workers={workers_after}"),
+        cwd=REPO,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "going on from step" in ended.stderr
+    assert json.loads(ended.stdout) | {"report": ""} == result | {"report": ""}
+    assert rows(broken) == rows(workdir)
+    ours, theirs = (load_variables(find_checkpoint(path))[0] for path in (broken, workdir))
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+def test_a_signal_ends_with_its_status_and_one_line(environment, tmp_path):
+    process = subprocess.Popen(
+        training(tmp_path / "run", "steps=500", "data.workers=2"),
+        cwd=REPO,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for_step(process, tmp_path / "run", 3)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the data workers get it too
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert [line for line in err.splitlines() if line.startswith("stopped by signal 2 at step")]
+    assert "Traceback" not in err
+
+
+def test_tensorflow_is_never_imported():
+    program = (
+        "import sys, cvrl_jax.train, cvrl_jax.frozen; "
+        "sys.exit(any(m.split('.')[0] == 'tensorflow' for m in sys.modules))"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=REPO, check=True)
