@@ -44,8 +44,8 @@ def _tiny(config: ConfigDict) -> None:
     )
     config.head.update(hidden=256, layers=2, out=64)
     config.augment.strength = 0.25  # full strength takes some thousand steps to get going here
-    config.optimizer.update(name="adamw", learning_rate=0.002, weight_decay=1e-4, warmup_steps=20)
-    config.eval.update(every=250, batch_size=64)
+    config.optimizer.update(name="adamw", learning_rate=0.003, weight_decay=1e-4, warmup_steps=20)
+    config.eval.update(every=250, clips=2, train_clips=2, batch_size=64)
     config.eval.linear.update(batch_size=128)
     config.checkpoint.update(every=250)
     config.log.update(every=10)

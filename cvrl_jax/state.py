@@ -37,7 +37,6 @@ def create_state(
     method: Method, optimizer: optax.GradientTransformation, seed: int, mesh: Mesh
 ) -> TrainState:
     """Initialises the state on the devices; the same numbers for any number of them."""
-
     return jax.jit(_init(method, optimizer, seed), out_shardings=replicated(mesh))()
 
 

@@ -1,4 +1,4 @@
-"""Shared set-up: eight fake CPU devices, deterministic property tests, and where real videos are."""
+"""Shared set-up: eight fake CPU devices, deterministic property tests, a tiny run, real videos."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Method(Protocol):
         ...
 
     def loss(self, variables: Variables, batch: Batch, key: Array) -> tuple[Array, Aux]:
-        """Returns the loss of the global batch, differentiable in `params`, and what comes along."""
+        """Returns the loss of the global batch, differentiable in `params`, and its by-products."""
         ...
 
     def after_update(self, variables: Variables, step: Array) -> Variables:

@@ -15,7 +15,7 @@ import numpy as np
 from data_pipelines.sources.moving_shapes.drift import Drift, count_knots, draw_drift
 from data_pipelines.sources.moving_shapes.trajectory import Pose
 
-SHAPES = ("square", "triangle", "cross", "arc")
+SHAPES = ("square", "bar", "cross", "arc")
 """All show how they are turned, so that every motion can be seen on every shape."""
 
 # Bright foregrounds on dark backgrounds: a shape stays visible in greyscale.
@@ -77,7 +77,7 @@ def _arc() -> np.ndarray:
 
 _OUTLINES = {
     "square": _outline(_on_circle(np.arange(4) / 4)),
-    "triangle": _outline(_on_circle(np.arange(3) / 3)),
+    "bar": _outline(np.array([[-2.5, -0.5], [2.5, -0.5], [2.5, 0.5], [-2.5, 0.5]])),
     "cross": _outline(_cross()),
     "arc": _outline(_arc()),
 }
