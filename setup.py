@@ -1,5 +1,7 @@
 """Packages, dependencies and extras. Lower bounds only."""
 
+import pathlib
+
 from setuptools import find_packages, setup
 
 CORE = [
@@ -29,7 +31,7 @@ setup(
     name="cvrl_jax",
     version="0.1.0",
     description="Self-supervised video representation learning in JAX: CVRL and its family",
-    long_description=open("README.md", encoding="utf-8").read(),
+    long_description=pathlib.Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",

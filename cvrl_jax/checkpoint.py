@@ -6,7 +6,7 @@ import importlib.metadata
 import logging
 import pathlib
 import shutil
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -36,7 +36,7 @@ class Checkpoints:
 
     def __init__(self, folder: pathlib.Path, *, keep: int = 3, keep_best: bool = True) -> None:
         policies = ocp.training.preservation_policies
-        kept = [policies.LatestN(keep)]
+        kept: list[Any] = [policies.LatestN(keep)]
         if keep_best:
             kept.append(
                 policies.BestN(
@@ -47,9 +47,9 @@ class Checkpoints:
             )
         self._folder = folder
         self._checkpointer = ocp.training.Checkpointer(
-            folder.resolve(),
+            str(folder.resolve()),
             save_decision_policy=_EveryCall(),
-            preservation_policy=policies.AnyPreservationPolicy(kept),
+            preservation_policy=cast(Any, policies.AnyPreservationPolicy(kept)),
             cleanup_tmp_directories=True,
             context=_context(),
         )
@@ -210,7 +210,9 @@ def load_variables(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         with _context():
             abstract = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), _arrays_in(path))
-            loaded = ocp.load_checkpointables(path.resolve(), {"state": abstract, "host": None})
+            loaded = ocp.load_checkpointables(
+                str(path.resolve()), {"state": abstract, "host": None}
+            )
     except Exception as error:  # damaged files fail in many ways
         raise UserError(
             f"checkpoint {path} cannot be read ({_first_line(error)}); name another one"
@@ -226,7 +228,7 @@ def _steps_in(folder: pathlib.Path) -> list[int]:
 
 def _arrays_in(checkpoint: pathlib.Path) -> Any:
     """The tree of the saved state, with `shape` and `dtype` at its leaves."""
-    metadata = ocp.checkpointables_metadata(checkpoint.resolve()).metadata["state"]
+    metadata = ocp.checkpointables_metadata(str(checkpoint.resolve())).metadata["state"]
     if metadata is None:  # Orbax only logs it
         raise ValueError("the metadata of its arrays cannot be read")
     return metadata

@@ -96,9 +96,10 @@ def validate(config: ConfigDict) -> None:
 
 def get(config: ConfigDict, field: str) -> Any:
     """Returns the value of a dotted field name."""
+    value: Any = config
     for name in field.split("."):
-        config = config[name]
-    return config
+        value = value[name]
+    return value
 
 
 def plain(config: ConfigDict) -> dict[str, Any]:

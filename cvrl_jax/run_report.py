@@ -7,6 +7,7 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -145,7 +146,7 @@ def _augmented_pairs(method: Method, source: Source, seed: int) -> np.ndarray | 
     clips = [example["video"] for example in examples if example["valid"]]
     if not clips:
         return None
-    views = method.augment({"video": np.stack(clips)}, jax.random.key(seed))
+    views = method.augment({"video": jnp.asarray(np.stack(clips))}, jax.random.key(seed))
     pairs = np.asarray(np.clip(np.asarray(views, np.float32) * 255, 0, 255), np.uint8)
     return pairs if pairs.shape[1] == 2 else np.repeat(pairs[:, :1], 2, axis=1)
 

@@ -7,35 +7,32 @@ state, save it, take the next batch, step, log what the step before measured.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import logging
 import pathlib
 import time
 from typing import Any
 
-import jax
-import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from cvrl_jax import run_report
-from cvrl_jax.checkpoint import Checkpoints, find_checkpoint, load_variables
+from cvrl_jax.checkpoint import Checkpoints
 from cvrl_jax.config import plain, validate
 from cvrl_jax.evaluation.suite import Results, evaluate
+from cvrl_jax.init_from import load_tower, with_tower
 from cvrl_jax.interrupt import StopRequest
-from cvrl_jax.methods import Method, Variables, common, create_method
-from cvrl_jax.observe.finite import check_finite
+from cvrl_jax.methods import Method, Variables, create_method
 from cvrl_jax.observe.progress import Progress, StepTimer
+from cvrl_jax.observe.step_log import StepLog
 from cvrl_jax.observe.writers import create_writers
 from cvrl_jax.optim import create_optimizer
 from cvrl_jax.parallel.mesh import make_mesh, put_batch
-from cvrl_jax.state import TrainState, abstract_state, create_state, make_embed, make_train_step
+from cvrl_jax.state import abstract_state, create_state, make_embed, make_train_step
 from cvrl_jax.workdir import Workdir
 from data_pipelines.bad_examples import BadExamples
-from data_pipelines.errors import UserError
 from data_pipelines.pipeline import TrainBatches
-from data_pipelines.sources import create_sources
+from data_pipelines.sources import Sources, create_sources
 from data_pipelines.survey import survey
 
 log = logging.getLogger(__name__)
@@ -87,8 +84,9 @@ def train(
     method = create_method(config, classes=len(sources.train.classes))
     folder = Workdir(workdir)
     fresh = overwrite or not folder.has_checkpoints()
-    tower = _load_tower(config.init_from, method) if config.init_from and fresh else None
+    tower = load_tower(config.init_from, method) if config.init_from and fresh else None
     looked_at = survey(sources.train, method.inputs)
+    log.info("%d videos, about %.2f hours", looked_at.videos, looked_at.hours)
     batches = TrainBatches(
         sources.train,
         method.inputs,
@@ -96,14 +94,29 @@ def train(
         seed=config.seed,
         workers=config.data.workers,
     )
-    folder.prepare(config, resume=resume, overwrite=overwrite)
-    bad = BadExamples(sources.train, folder.bad_examples, config.data.max_bad_fraction)
+    folder.prepare(config, resume=resume, overwrite=overwrite)  # nothing was written before this
+    with contextlib.closing(batches):
+        step, results = _fit(config, folder, sources, method, batches, tower)
+    facts = run_report.RunFacts(survey=looked_at, wall_seconds=time.time() - began, command=command)
+    run_report.write(folder, config, method, sources, results, facts)
+    return summarise(folder, step)
 
+
+def _fit(
+    config: ConfigDict,
+    folder: Workdir,
+    sources: Sources,
+    method: Method,
+    batches: TrainBatches,
+    tower: Variables | None,
+) -> tuple[int, Results | None]:
+    """Restores or makes the state and runs the loop; returns the last step and its evaluation."""
     # --- step and state: the checkpoint's, or a fresh one
     mesh = make_mesh()
     optimizer, schedule = create_optimizer(config.optimizer, config.steps, config.batch_size)
     step_fn = make_train_step(method, optimizer, schedule, config.seed, mesh)
     embed = make_embed(method, mesh)
+    bad = BadExamples(sources.train, folder.bad_examples, config.data.max_bad_fraction)
     checkpoints = Checkpoints(
         folder.checkpoints, keep=config.checkpoint.keep, keep_best=config.checkpoint.keep_best
     )
@@ -112,7 +125,7 @@ def train(
         restored_step = -1
         state = create_state(method, optimizer, config.seed, mesh)
         if tower is not None:
-            state = _with_tower(state, tower)
+            state = with_tower(state, tower)
     else:
         restored_step, state, host = restored
         batches.set_state(host["data"])
@@ -120,47 +133,26 @@ def train(
         log.info("going on from step %d of %s", restored_step, folder.path)
     step = max(restored_step, 0)
     log.info("\n%s", parameter_overview.get_parameter_overview(state.variables["params"]))
-    log.info("%d videos, about %.2f hours; %s", looked_at.videos, looked_at.hours, mesh)
+    log.info("%s", mesh)
 
     # --- loop
     writer = create_writers(folder.path, config, resume_step=restored_step)
     timer = StepTimer(config.batch_size * method.inputs.views)
     progress = Progress(config.steps, first_step=step)
-    measured: tuple[int, dict[str, jax.Array], int] | None = None
+    steps = StepLog(writer, timer, progress, every=config.log.every, last=config.steps)
     results: Results | None = None
-
-    def log_measured(about_to_save: bool = False) -> None:
-        """Writes the last step's row if one is due; a state about to be saved is always checked."""
-        nonlocal measured
-        if measured is None:
-            return
-        (at, arrays, bad_videos), measured = measured, None
-        is_due = at % config.log.every == 0 or at == config.steps
-        if not is_due and not about_to_save:
-            return
-        scalars = {name: float(value) for name, value in jax.device_get(arrays).items()}
-        check_finite(at, scalars)
-        if is_due:
-            rates = timer.read()
-            progress.show(rates)
-            writer.write_scalars(at, scalars | {"bad_videos": float(bad_videos)} | rates)
-
     with StopRequest() as stop, contextlib.ExitStack() as at_the_end:
-        for resource in (writer, checkpoints, batches, progress):  # the last one closes first
+        for resource in (writer, checkpoints, progress):  # the last one closes first
             at_the_end.callback(resource.close)
         while True:
             last = step >= config.steps
-            stopped_by = (
-                stop.signal
-            )  # read once: a signal that comes later waits for the next round
+            stopped_by = stop.signal  # read once: a later signal waits for the next round
             metrics: dict[str, float] = {}
             if _is_evaluated(step, config) and (step != restored_step or last):
-                log_measured(about_to_save=last)
+                steps.write(about_to_save=last)
+                protocols = tuple(config.eval.protocols) if step == 0 or last else ("knn",)
                 results = evaluate(
-                    functools.partial(embed, state.variables),
-                    sources,
-                    config,
-                    tuple(config.eval.protocols) if step == 0 or last else ("knn",),
+                    functools.partial(embed, state.variables), sources, config, protocols
                 )
                 metrics = results.metrics if results else {}
                 if metrics and step != restored_step:
@@ -168,7 +160,7 @@ def train(
                 timer.reset()
             due = step > 0 and step % config.checkpoint.every == 0
             if (due or last or stopped_by) and step != restored_step:
-                log_measured(about_to_save=True)
+                steps.write(about_to_save=True)
                 writer.flush()
                 host = {
                     "data": batches.get_state(),
@@ -178,7 +170,7 @@ def train(
                 }
                 checkpoints.save(step, state, host, metrics)
             if last:
-                break
+                return step, results
             if stopped_by:
                 raise Stopped(stopped_by, step, folder.path)
             with timer.waiting():
@@ -186,14 +178,8 @@ def train(
             bad.update(batch)
             state, arrays = step_fn(state, put_batch(batch, mesh))
             step += 1
-            timer.step()
-            progress.step()
-            log_measured()
-            measured = step, arrays, bad.count
-
-    facts = run_report.RunFacts(survey=looked_at, wall_seconds=time.time() - began, command=command)
-    run_report.write(folder, config, method, sources, results, facts)
-    return summarise(folder, step)
+            steps.write()
+            steps.hold(step, arrays, {"bad_videos": float(bad.count)})
 
 
 def summarise(folder: Workdir, step: int) -> dict[str, Any]:
@@ -219,32 +205,3 @@ def summarise(folder: Workdir, step: int) -> dict[str, Any]:
 def _is_evaluated(step: int, config: ConfigDict) -> bool:
     every = config.eval.every
     return step == 0 or step >= config.steps or (every > 0 and step % every == 0)
-
-
-def _load_tower(init_from: str, method: Method) -> Variables:
-    """The tower's variables of a checkpoint, by collection, as numpy arrays.
-
-    Raises:
-      UserError: there is no checkpoint, or it holds another tower than `method` has.
-    """
-    checkpoint = find_checkpoint(pathlib.Path(init_from).expanduser())
-    theirs = common.part(load_variables(checkpoint)[0], "tower")
-    mine = common.part(jax.eval_shape(method.init, jax.random.key(0)), "tower")
-    if jax.tree.map(np.shape, mine) != jax.tree.map(np.shape, theirs):
-        raise UserError(
-            f"config.init_from={init_from}: the tower in {checkpoint} has other parameters than "
-            "config.model describes; use the model section of that run's config.json"
-        )
-    return theirs
-
-
-def _with_tower(state: TrainState, tower: Variables) -> TrainState:
-    """Replaces the tower's variables; the optimizer's state is still that of a start."""
-    variables = dict(state.variables)
-    for collection, value in tower.items():
-        here = variables[collection]
-        placed = jax.tree.map(
-            lambda new, old: jax.device_put(new, old.sharding), value, here["tower"]
-        )
-        variables[collection] = here | {"tower": placed}
-    return dataclasses.replace(state, variables=variables)

@@ -1,4 +1,4 @@
-"""The two kinds of failure a user can meet: a request that cannot be met, and a video that cannot be read."""
+"""The two kinds of failure: a request that cannot be met, and a video that cannot be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every source of videos offers: a list of videos, each of which opens to frames with times."""
+"""What every source of videos offers: a list of videos that open to frames with times."""
 
 from __future__ import annotations
 

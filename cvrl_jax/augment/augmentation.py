@@ -28,7 +28,7 @@ class Augmentation:
     def __call__(self, key: jax.Array, video_BxVxTxHxWx3: jax.Array) -> jax.Array:
         """uint8 [B, V, T, H, W, 3] -> float32 of the same shape in [0, 1].
 
-        View v is treated by the recipe's part v (alternating where there are more views than parts).
+        View v is treated by the recipe's part v, in turn where there are more views than parts.
         """
         parts = [scaled(part, self.strength) for part in views(self.recipe)]
         augmented = [

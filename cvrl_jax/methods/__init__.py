@@ -17,7 +17,7 @@ __all__ = ["Aux", "Batch", "Method", "Variables", "create_method", "method_names
 def method_names() -> list[str]:
     """The methods there are: the modules of this package that define one."""
     return sorted(
-        m.name for m in pkgutil.iter_modules(__path__) if m.name not in ("base", "common")
+        m.name for m in pkgutil.iter_modules(__path__) if m.name not in ("base", "common", "parts")
     )
 
 

@@ -17,6 +17,7 @@ from cvrl_jax import losses, models
 from cvrl_jax.augment import Augmentation
 from cvrl_jax.methods import common
 from cvrl_jax.methods.base import Array, Aux, Batch, Variables
+from cvrl_jax.methods.parts import combine, init_part, part, train_part
 from data_pipelines.spec import InputSpec
 
 
@@ -38,8 +39,8 @@ class BYOL:
 
     inputs: InputSpec
     tower: nn.Module
-    head: nn.Module
-    predictor: nn.Module
+    head: models.ProjectionHead
+    predictor: models.ProjectionHead
     momentum: float
     steps: int
     augmentation: Augmentation
@@ -49,11 +50,10 @@ class BYOL:
         key, predictor_key = jax.random.split(key)
         student = common.init_tower_and_head(self.tower, self.head, self.inputs, key)
         projection = jnp.zeros((1, self.head.out))
-        predictor = self.predictor.init(predictor_key, projection, train=False)
-        merged = common.combine(
-            tower=common.part(student, "tower"),
-            head=common.part(student, "head"),
-            predictor=predictor,
+        merged = combine(
+            tower=part(student, "tower"),
+            head=part(student, "head"),
+            predictor=init_part(self.predictor, predictor_key, projection)[0],
         )
         # A copy, not an alias: the trainer donates its buffers and may donate each only once.
         return merged | {"teacher": jax.tree.map(jnp.copy, student)}
@@ -69,12 +69,8 @@ class BYOL:
         flat = common.merge_views(clips)
         valid = jnp.repeat(batch["valid"], views)
         feature, projection, state = self._project(variables, flat, valid)
-        prediction, predictor_state = self.predictor.apply(
-            common.part(variables, "predictor"),
-            projection,
-            train=True,
-            valid=valid,
-            mutable=["batch_stats"],
+        prediction, predictor_state = train_part(
+            self.predictor, variables, "predictor", projection, valid
         )
         _, target, teacher_state = self._project(variables["teacher"], flat, valid)
         p = common.split_views(prediction, views)
@@ -91,17 +87,9 @@ class BYOL:
     def _project(
         self, variables: Variables, clips: Array, valid: Array
     ) -> tuple[Array, Array, Variables]:
-        feature, tower = self.tower.apply(
-            common.part(variables, "tower"), clips, train=True, valid=valid, mutable=["batch_stats"]
-        )
-        projection, head = self.head.apply(
-            common.part(variables, "head"),
-            feature,
-            train=True,
-            valid=valid,
-            mutable=["batch_stats"],
-        )
-        return feature, projection, common.combine(tower=tower, head=head)
+        feature, tower = train_part(self.tower, variables, "tower", clips, valid)
+        projection, head = train_part(self.head, variables, "head", feature, valid)
+        return feature, projection, combine(tower=tower, head=head)
 
     def after_update(self, variables: Variables, step: Array) -> Variables:
         """Moves the teacher: EMA with momentum 1 - (1 - m)(cos(pi step / steps) + 1) / 2."""
@@ -116,7 +104,7 @@ class BYOL:
 
     def embed(self, variables: Variables, batch: Batch) -> dict[str, Array]:
         """The student's pooled tower features; see Method.embed."""
-        return common.embed_clips(self.tower, common.part(variables, "tower"), batch)
+        return common.embed_clips(self.tower, variables, batch)
 
 
 def create(config: ConfigDict, classes: int) -> BYOL:

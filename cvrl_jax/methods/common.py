@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from cvrl_jax import models
 from cvrl_jax.augment import Augmentation
 from cvrl_jax.methods.base import Array, Batch, Variables
+from cvrl_jax.methods.parts import combine, eval_part, init_part
 from data_pipelines.errors import UserError
 from data_pipelines.spec import InputSpec
 from data_pipelines.suggest import nearest
@@ -68,9 +69,8 @@ def init_tower_and_head(
     """Initialises a tower for clips of `inputs` (or of `frames` frames) and a head behind it."""
     tower_key, head_key = jax.random.split(key)
     clip = jnp.zeros((1, frames or inputs.frames, inputs.size, inputs.size, 3))
-    tower_variables = tower.init(tower_key, clip, train=False)
-    feature = tower.apply(tower_variables, clip, train=False)
-    return combine(tower=tower_variables, head=head.init(head_key, feature, train=False))
+    tower_variables, feature = init_part(tower, tower_key, clip)
+    return combine(tower=tower_variables, head=init_part(head, head_key, feature)[0])
 
 
 def create_augmentation(config: ConfigDict, *, per_frame: bool | None = None) -> Augmentation:
@@ -98,23 +98,9 @@ def embed_clips(tower: nn.Module, variables: Variables, batch: Batch) -> dict[st
 
     Args:
       tower: called as tower(clips [N, T, H, W, 3], train=False).
-      variables: its "params" and "batch_stats".
+      variables: of the method, with a part "tower".
       batch: with `video` uint8 [B, V, T, H, W, 3].
     """
     clips = merge_views(batch["video"]).astype(jnp.float32) / 255.0
-    features = tower.apply(variables, clips, train=False)
+    features = eval_part(tower, variables, "tower", clips)
     return {"video": split_views(features, batch["video"].shape[1])}
-
-
-def combine(**parts: Variables) -> Variables:
-    """{"tower": {"params": p, "batch_stats": s}} -> {"params": {"tower": p}, ...}."""
-    variables: Variables = {}
-    for name, collections in parts.items():
-        for collection, value in collections.items():
-            variables.setdefault(collection, {})[name] = value
-    return variables
-
-
-def part(variables: Variables, name: str) -> Variables:
-    """The inverse of `combine` for one part."""
-    return {collection: value[name] for collection, value in variables.items() if name in value}

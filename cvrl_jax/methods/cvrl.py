@@ -16,6 +16,7 @@ from cvrl_jax import losses, models
 from cvrl_jax.augment import Augmentation
 from cvrl_jax.methods import common
 from cvrl_jax.methods.base import Array, Aux, Batch, Variables
+from cvrl_jax.methods.parts import combine, train_part
 from data_pipelines.spec import InputSpec
 
 
@@ -56,7 +57,7 @@ class CVRL:
 
     def embed(self, variables: Variables, batch: Batch) -> dict[str, Array]:
         """Pooled tower features, before the projection head; see Method.embed."""
-        return common.embed_clips(self.tower, common.part(variables, "tower"), batch)
+        return common.embed_clips(self.tower, variables, batch)
 
 
 def contrast(
@@ -76,20 +77,13 @@ def contrast(
     """
     views = clips_NxVxTxHxWx3.shape[1]
     valid = jnp.repeat(valid_N, views)
-    feature, tower_state = tower.apply(
-        common.part(variables, "tower"),
-        common.merge_views(clips_NxVxTxHxWx3),
-        train=True,
-        valid=valid,
-        mutable=["batch_stats"],
-    )
-    projection, head_state = head.apply(
-        common.part(variables, "head"), feature, train=True, valid=valid, mutable=["batch_stats"]
-    )
+    clips = common.merge_views(clips_NxVxTxHxWx3)
+    feature, tower_state = train_part(tower, variables, "tower", clips, valid)
+    projection, head_state = train_part(head, variables, "head", feature, valid)
     z = common.split_views(projection, views)
     loss = losses.info_nce(z[:, 0], z[:, 1], temperature, valid_N)
     metrics = losses.contrast_metrics(z[:, 0], z[:, 1], temperature, valid_N)
-    collections = common.combine(tower=tower_state, head=head_state)
+    collections = combine(tower=tower_state, head=head_state)
     return loss, Aux(metrics, collections, common.split_views(feature, views))
 
 

@@ -57,7 +57,7 @@ class SimCLR:
         valid = jnp.repeat(batch["valid"], frames)
         loss, aux = cvrl.contrast(self.tower, self.head, variables, images, valid, self.temperature)
         per_video = common.split_views(aux.features, frames).mean(axis=1)
-        return loss, aux.replace(features=per_video)
+        return loss, dataclasses.replace(aux, features=per_video)
 
     def after_update(self, variables: Variables, step: Array) -> Variables:
         """Nothing moves but what the optimizer moved."""
@@ -68,9 +68,7 @@ class SimCLR:
         video = batch["video"]
         views, frames = video.shape[1:3]
         images = video.reshape(video.shape[0], views * frames, 1, *video.shape[3:])
-        features = common.embed_clips(
-            self.tower, common.part(variables, "tower"), {"video": images}
-        )["video"]
+        features = common.embed_clips(self.tower, variables, {"video": images})["video"]
         return {"video": features.reshape(video.shape[0], views, frames, -1).mean(axis=2)}
 
 

@@ -12,6 +12,7 @@ from cvrl_jax import losses, models
 from cvrl_jax.augment import Augmentation
 from cvrl_jax.methods import common
 from cvrl_jax.methods.base import Array, Aux, Batch, Variables
+from cvrl_jax.methods.parts import combine, eval_part, train_part
 from data_pipelines.errors import UserError
 from data_pipelines.spec import InputSpec
 
@@ -45,19 +46,15 @@ class Supervised:
     def loss(self, variables: Variables, batch: Batch, key: Array) -> tuple[Array, Aux]:
         """Cross-entropy of labelled examples; see Method.loss."""
         clips = self.augment(batch, key)
-        feature, tower_state = self.tower.apply(
-            common.part(variables, "tower"),
-            common.merge_views(clips),
-            train=True,
-            valid=batch["valid"],
-            mutable=["batch_stats"],
+        feature, tower_state = train_part(
+            self.tower, variables, "tower", common.merge_views(clips), batch["valid"]
         )
-        logits = self.head.apply(common.part(variables, "head"), feature, train=True)
+        logits = eval_part(self.head, variables, "head", feature)
         loss = losses.softmax_cross_entropy(
             logits, batch["label"], batch["valid"], label_smoothing=self.label_smoothing
         )
         metrics = {"accuracy": losses.accuracy(logits, batch["label"], batch["valid"])}
-        return loss, Aux(metrics, common.combine(tower=tower_state), feature[:, None])
+        return loss, Aux(metrics, combine(tower=tower_state), feature[:, None])
 
     def after_update(self, variables: Variables, step: Array) -> Variables:
         """Nothing moves but what the optimizer moved."""
@@ -65,9 +62,9 @@ class Supervised:
 
     def embed(self, variables: Variables, batch: Batch) -> dict[str, Array]:
         """Pooled tower features, and the classifier's `probabilities` [B, V, C]."""
-        embedded = common.embed_clips(self.tower, common.part(variables, "tower"), batch)
+        embedded = common.embed_clips(self.tower, variables, batch)
         flat = common.merge_views(embedded["video"])
-        logits = self.head.apply(common.part(variables, "head"), flat, train=False)
+        logits = eval_part(self.head, variables, "head", flat)
         probabilities = common.split_views(nn.softmax(logits), batch["video"].shape[1])
         return embedded | {"probabilities": probabilities.astype(jnp.float32)}
 

@@ -14,6 +14,7 @@ import pytest
 
 from cvrl_jax import train as train_module
 from cvrl_jax.checkpoint import find_checkpoint, load_variables
+from cvrl_jax.observe import step_log
 from cvrl_jax.train import Stopped, train
 from cvrl_jax.workdir import Workdir
 from data_pipelines.errors import UserError
@@ -131,7 +132,7 @@ def test_a_diverged_state_is_never_saved_even_between_rows_of_the_log(
     def diverged(step, metrics):
         raise UserError(f"step {step} is not finite")
 
-    monkeypatch.setattr(train_module, "check_finite", diverged)
+    monkeypatch.setattr(step_log, "check_finite", diverged)
     with pytest.raises(UserError, match="step 2 is not finite"):
         train(tiny_config(log__every=100), tmp_path / "run")
     assert not Workdir(tmp_path / "run").has_checkpoints()

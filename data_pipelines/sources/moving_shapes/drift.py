@@ -8,9 +8,9 @@ import math
 import numpy as np
 
 KNOT_SECONDS = 0.5
-"""Time from one value to the next. Moments 0.25 s apart still share most of their values, moments 1 s
-apart none that has changed. Slower drift lets a network tell videos apart by their colours, and it
-then learns nothing else."""
+"""Time from one value to the next. Moments 0.25 s apart share most of their values, moments 1 s
+apart none that has changed. Slower drift lets a network tell videos apart by their colours, and
+it then learns nothing else."""
 
 
 @dataclasses.dataclass(frozen=True)

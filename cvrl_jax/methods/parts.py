@@ -1,0 +1,55 @@
+"""A method's variables are those of its parts (tower, head, ...), kept by collection and part.
+
+{"params": {"tower": ..., "head": ...}, "batch_stats": {"tower": ..., "head": ...}}
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flax import linen as nn
+
+from cvrl_jax.methods.base import Array, Variables
+
+
+def combine(**parts: Any) -> Variables:
+    """Each part's own collections -> collections of parts."""
+    variables: Variables = {}
+    for name, collections in parts.items():
+        for collection, value in collections.items():
+            variables.setdefault(collection, {})[name] = value
+    return variables
+
+
+def part(variables: Variables, name: str) -> Variables:
+    """The inverse of `combine` for one part."""
+    return {collection: value[name] for collection, value in variables.items() if name in value}
+
+
+def init_part(module: nn.Module, key: Array, x: Array) -> tuple[Any, Array]:
+    """Returns (the part's variables, its output for `x`)."""
+    output, variables = module.init_with_output(key, x, train=False)
+    return variables, output  # type: ignore[return-value]
+
+
+def train_part(
+    module: nn.Module, variables: Variables, name: str, x: Array, valid: Array
+) -> tuple[Any, Any]:
+    """Applies a part in training mode.
+
+    Args:
+      module: of the part; called as module(x, train=True, valid=valid).
+      variables: of the method.
+      name: of the part.
+      x: [N, ...].
+      valid: bool [N], examples that count in BatchNorm statistics.
+
+    Returns:
+      (output, the part's new collections but `params`).
+    """
+    return module.apply(part(variables, name), x, train=True, valid=valid, mutable=["batch_stats"])
+
+
+def eval_part(module: nn.Module, variables: Variables, name: str, x: Array) -> Any:
+    """Applies a part in evaluation mode."""
+    return module.apply(part(variables, name), x, train=False)
