@@ -68,10 +68,12 @@ def subset(source: Source, indices: np.ndarray) -> Subset:
 def hold_out(source: Source, fraction: float, seed: int) -> tuple[Subset, Subset]:
     """Splits a labelled source into (train, test), the same share of every class.
 
+    Segments of one file stay on one side.
+
     Args:
       source: labelled videos; those without a label go to train.
-      fraction: share of each class in test, in (0, 1); of a class with two videos or more, at
-        least one goes to either side.
+      fraction: share of each class's files in test, in (0, 1); of a class with two files or more,
+        at least one goes to either side.
       seed: fixes which.
 
     Raises:
@@ -79,17 +81,21 @@ def hold_out(source: Source, fraction: float, seed: int) -> tuple[Subset, Subset
     """
     if not 0 < fraction < 1:
         raise UserError(f"config.data.eval_fraction = {fraction} must lie between 0 and 1")
-    labels = np.asarray([source.info(index).label for index in range(len(source))])
+    files: dict[int, dict[str, list[int]]] = {}  # by class and file
+    for index in range(len(source)):
+        info = source.info(index)
+        files.setdefault(info.label, {}).setdefault(info.path or info.id, []).append(index)
     rng = np.random.default_rng(seed)
     test: list[int] = []
     for label in range(len(source.classes)):
-        members = rng.permutation(np.flatnonzero(labels == label))
-        count = min(max(round(fraction * len(members)), 1), len(members) - 1) if len(members) else 0
-        test.extend(members[:count].tolist())
+        members = list(files.get(label, {}).values())
+        count = min(max(round(fraction * len(members)), 1), len(members) - 1) if members else 0
+        for chosen in rng.permutation(len(members))[:count]:
+            test.extend(members[chosen])
     if not test:
         raise UserError(
-            f"{source.name}: no class has two videos, so none can be held out for evaluation; "
+            f"{source.name}: no class has two files, so none can be held out for evaluation; "
             "set --config.data.eval_fraction=0 to train without"
         )
-    chosen = np.asarray(sorted(test))
-    return subset(source, np.setdiff1d(np.arange(len(source)), chosen)), subset(source, chosen)
+    held_out = np.asarray(sorted(test))
+    return subset(source, np.setdiff1d(np.arange(len(source)), held_out)), subset(source, held_out)

@@ -46,7 +46,7 @@ def test_hold_out_splits_every_class(labels, fraction, seed) -> None:
     source = files(labels)
     counts = [labels.count(label) for label in range(3)]
     if max(counts) < 2:
-        with pytest.raises(UserError, match="no class has two videos"):
+        with pytest.raises(UserError, match="no class has two files"):
             hold_out(source, fraction, seed)
         return
     train, test = hold_out(source, fraction, seed)
@@ -72,3 +72,16 @@ def test_hold_out_depends_on_the_seed() -> None:
 def test_a_fraction_out_of_range(fraction: float) -> None:
     with pytest.raises(UserError, match=r"config\.data\.eval_fraction = "):
         hold_out(files([0, 0]), fraction, 0)
+
+
+def test_hold_out_keeps_segments_of_a_file_together() -> None:
+    videos = tuple(
+        VideoFile(f"{name}.mp4", 0, float(second), second + 1.0)
+        for name in "abcdef"
+        for second in range(3)
+    )
+    source = FileSource("segments", videos, ("only",), "root")
+    train, test = hold_out(source, 0.3, seed=0)
+    paths = [{part.info(i).path for i in range(len(part))} for part in (train, test)]
+    assert len(test) == 6
+    assert not paths[0] & paths[1]
