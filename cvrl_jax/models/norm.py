@@ -36,14 +36,15 @@ class BatchNorm(nn.Module):
           x_BxC: activations [B, ..., C].
           train: whether to use, and to record, the statistics of the batch.
           valid_B: bool; False = keep the example out of the statistics (it is normalised all the
-            same). At least one must be True.
+            same). Where none is True all count, since a mean over nothing is NaN.
 
         Returns:
           [B, ..., C] in `dtype`.
         """
         mask = None
         if train and valid_B is not None:
-            mask = valid_B.reshape(-1, *[1] * (x_BxC.ndim - 1))
+            counted_B = valid_B | ~valid_B.any()
+            mask = counted_B.reshape(-1, *[1] * (x_BxC.ndim - 1))
         return nn.BatchNorm(
             momentum=self.momentum, epsilon=self.epsilon, dtype=self.dtype, name="bn"
         )(x_BxC, use_running_average=not train, mask=mask)

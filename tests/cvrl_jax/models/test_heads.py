@@ -83,3 +83,12 @@ def test_dropout_acts_in_training_only():
     still = head.apply(variables, x, False)
     dropped = head.apply(variables, x, True, rngs={"dropout": jax.random.key(1)})
     assert not np.allclose(still, dropped)
+
+
+def test_a_batch_without_a_valid_example_stays_finite():
+    head = ProjectionHead(hidden=8, layers=1, out=4)
+    x = jax.random.normal(jax.random.key(0), (4, 6))
+    variables = head.init(jax.random.key(1), x, False)
+    z, stats = head.apply(variables, x, True, jnp.zeros(4, bool), mutable=["batch_stats"])
+    for array in jax.tree.leaves((z, stats)):
+        assert jnp.isfinite(array).all()
