@@ -8,6 +8,7 @@ import pathlib
 
 from ml_collections import ConfigDict
 
+from cvrl_jax.config import from_plain
 from cvrl_jax.workdir import Workdir
 from data_pipelines.errors import UserError
 
@@ -17,4 +18,4 @@ def get_config(workdir: str = "") -> ConfigDict:
     folder = Workdir(pathlib.Path(workdir))
     if not workdir or not folder.config.exists():
         raise UserError(f"no run at {workdir!r}; write --config=configs/of_run.py:WORKDIR")
-    return ConfigDict(folder.read_config())
+    return from_plain(folder.read_config())

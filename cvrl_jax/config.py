@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_dict
 
 from cvrl_jax import augment
 from cvrl_jax.evaluation.suite import PROTOCOLS, evaluation_spec
@@ -105,6 +105,19 @@ def get(config: ConfigDict, field: str) -> Any:
 def plain(config: ConfigDict) -> dict[str, Any]:
     """The config as it reads back from JSON: nested dicts of plain values, tuples as lists."""
     return json.loads(config.to_json_best_effort())
+
+
+def from_plain(values: dict[str, Any]) -> ConfigDict:
+    """The inverse of `plain`: a config whose fields can be set on the command line again."""
+
+    def restored(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: restored(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return tuple(restored(item) for item in value)
+        return config_dict.placeholder(float) if value is None else value
+
+    return ConfigDict(restored(values))
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

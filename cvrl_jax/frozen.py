@@ -10,7 +10,7 @@ import jax
 from ml_collections import ConfigDict
 
 from cvrl_jax.checkpoint import find_checkpoint, load_variables
-from cvrl_jax.config import validate
+from cvrl_jax.config import from_plain, validate
 from cvrl_jax.evaluation.embeddings_table import write_embeddings
 from cvrl_jax.evaluation.features import Embed, extract_features
 from cvrl_jax.evaluation.suite import evaluate, evaluation_spec
@@ -28,7 +28,7 @@ def config_of(checkpoint: pathlib.Path) -> ConfigDict:
     Raises:
       UserError: no checkpoint there.
     """
-    return ConfigDict(load_variables(find_checkpoint(checkpoint))[1]["config"])
+    return from_plain(load_variables(find_checkpoint(checkpoint))[1]["config"])
 
 
 def evaluate_checkpoint(
@@ -110,7 +110,7 @@ def _open(
     config = config.copy_and_resolve_references()
     with config.unlocked():
         for section in ("model", "head", "method"):
-            config[section] = ConfigDict(host["config"][section])
+            config[section] = from_plain(host["config"][section])
     validate(config)
     mesh = make_mesh()
     embed = make_embed(create_method(config, classes=len(host["classes"])), mesh)

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from cvrl_jax.config import differences, plain, validate
+from configs import base
+from cvrl_jax.config import differences, from_plain, plain, validate
 from data_pipelines.errors import UserError
 
 
@@ -43,3 +44,14 @@ def test_a_right_config_is_accepted_and_compares_as_json(tiny_config):
     assert differences(plain(config), plain(tiny_config())) == []
     changed = plain(tiny_config(seed=3, data__size=8))
     assert differences(plain(config), changed) == ["data.size: 16 -> 8", "seed: 0 -> 3"]
+
+
+def test_a_config_read_back_is_as_typed_as_the_one_written():
+    config = base.get_config()
+    again = from_plain(plain(config))
+    assert plain(again) == plain(config)
+    assert again.eval.protocols == ("knn", "linear")
+    again.lock()
+    again.optimizer.learning_rate = 0.5  # None in the file, but a float all the same
+    with pytest.raises(TypeError):
+        again.optimizer.learning_rate = "fast"
