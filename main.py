@@ -66,6 +66,8 @@ def main(argv: list[str]) -> int:
 def _set_up_logging() -> None:
     """Shows our own log lines and everybody's warnings on stderr."""
     logging.set_verbosity(logging.WARNING)
+    # Orbax logs what it also raises, once per thread and with tracebacks; we say it in one line.
+    std_logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
     for package in ("cvrl_jax", "data_pipelines"):
         std_logging.getLogger(package).setLevel(std_logging.INFO)
 

@@ -107,8 +107,9 @@ def shapes(arguments: argparse.Namespace) -> None:
 def jhmdb(arguments: argparse.Namespace) -> None:
     """Actions by source-disjoint fold, and what the same networks know of time."""
     results = []
-    for fold in range(4):
-        flags = [
+
+    def flags(fold: int) -> list[str]:
+        found = [
             *(f"--config.steps={arguments.steps}", f"--config.seed={fold}"),
             *("--config.data.source=csv", f"--config.data.manifest={arguments.manifest}"),
             *("--config.data.label_column=class", "--config.data.split_column=src_fold"),
@@ -116,20 +117,27 @@ def jhmdb(arguments: argparse.Namespace) -> None:
             *("--config.data.train_videos=0", "--config.data.test_videos=0"),
             *("--config.eval.every=0", "--config.eval.knn_k=10"),
         ]
-        probed = fold < arguments.seeds  # the questions about time are asked in these folds only
-        about_time = ["--config.eval.protocols=('knn','linear','temporal_probes')"]
-        for row in ROWS:
-            if row in ABLATIONS and not probed:
-                continue
-            name = f"jhmdb_{row.replace(' ', '_')}_{fold}"
-            found = run(name, row, flags + about_time * probed, arguments.out)
-            if probed:
-                found[row]["camera"] = camera(name, arguments.out)
-            results += [item for item in found.items() if item[0] == row or row == "CVRL"]
-        tuned = f"jhmdb_fine-tuned_{fold}"
+        if fold < arguments.seeds:  # the questions about time are asked in these folds only
+            found.append("--config.eval.protocols=('knn','linear','temporal_probes')")
+        return found
+
+    def add(row: str, fold: int) -> None:
+        name = f"jhmdb_{row.replace(' ', '_')}_{fold}"
+        found = run(name, row, flags(fold), arguments.out)
+        if fold < arguments.seeds:
+            found[row]["camera"] = camera(name, arguments.out)
+        results.extend(item for item in found.items() if item[0] == row or row == "CVRL")
+
+    for fold in range(4):
+        for row in ("CVRL", "with labels"):
+            add(row, fold)
         start = f"--config.init_from={arguments.out / f'jhmdb_CVRL_{fold}'}"
-        found = run(tuned, "with labels", [*flags, start], arguments.out)
-        results.append(("CVRL, fine-tuned", found["with labels"]))
+        plain = [flag for flag in flags(fold) if "protocols" not in flag]
+        tuned = run(f"jhmdb_fine-tuned_{fold}", "with labels", [*plain, start], arguments.out)
+        results.append(("CVRL, fine-tuned", tuned["with labels"]))
+    for fold in range(arguments.seeds):
+        for row in ABLATIONS:
+            add(row, fold)
     actions = {
         "linear_top1": "linear",
         "knn_top1": "kNN (k = 10)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import logging
 import pathlib
@@ -55,6 +56,7 @@ class Checkpoints:
         )
         self._pending: Any = None
         self._saving = -1
+        self._has_failed = False
 
     @property
     def steps(self) -> list[int]:
@@ -80,8 +82,8 @@ class Checkpoints:
                 {"state": state, "host": host | {"versions": versions()}},
                 metrics={_METRIC: metrics[_METRIC]} if _METRIC in metrics else None,
             )
-        except OSError as error:
-            raise self._failed(error) from error
+        except Exception as error:  # as in `wait`
+            raise self._failed(step, error) from error
         self._saving = step
 
     def wait(self) -> None:
@@ -96,8 +98,7 @@ class Checkpoints:
         try:
             pending.result()
         except Exception as error:  # Orbax passes on errors of many layers below it
-            shutil.rmtree(self._folder / str(self._saving), ignore_errors=True)
-            raise self._failed(error) from error
+            raise self._failed(self._saving, error) from error
 
     def restore(self, abstract_state: Any) -> tuple[int, Any, dict[str, Any]] | None:
         """Restores the newest whole checkpoint; a damaged one is passed over with a warning.
@@ -146,11 +147,19 @@ class Checkpoints:
 
     def close(self) -> None:
         """Waits for the save in progress and releases the folder."""
-        self.wait()
-        self._checkpointer.close()
+        try:
+            self.wait()
+        finally:
+            # After a failed save Orbax raises its error again; it has been told already.
+            with contextlib.suppress(Exception) if self._has_failed else contextlib.nullcontext():
+                self._checkpointer.close()
 
-    def _failed(self, error: Exception) -> UserError:
-        whole = self.steps
+    def _failed(self, step: int, error: Exception) -> UserError:
+        self._has_failed = True
+        for unfinished in self._folder.glob(f"{step}*"):
+            if unfinished.name == str(step) or unfinished.name.startswith(f"{step}.orbax"):
+                shutil.rmtree(unfinished, ignore_errors=True)
+        whole = [s for s in self.steps if s != step]
         return UserError(
             f"checkpoint could not be written to {self._folder}: {_first_line(error)}; "
             + (f"the last whole one is step {whole[-1]}; " if whole else "")
@@ -195,6 +204,16 @@ def find_checkpoint(path: pathlib.Path) -> pathlib.Path:
     return folder / str(steps[-1])
 
 
+def check_not_beyond(workdir: pathlib.Path, steps: int) -> None:
+    """Raises a UserError where a run is past the last step it is now asked for."""
+    newest = find_checkpoint(workdir).name
+    if int(newest) > steps:
+        raise UserError(
+            f"{workdir} is at step {newest} already, beyond config.steps = {steps}; raise "
+            "--config.steps or use another --workdir"
+        )
+
+
 def load_variables(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Loads a checkpoint anywhere: all variables as numpy arrays, whatever device wrote them.
 
@@ -215,7 +234,8 @@ def load_variables(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
             )
     except Exception as error:  # damaged files fail in many ways
         raise UserError(
-            f"checkpoint {path} cannot be read ({_first_line(error)}); name another one"
+            f"checkpoint {path} cannot be read ({_first_line(error)}); name another one with "
+            f"--checkpoint, there are {_steps_in(path.parent)} in {path.parent}"
         ) from error
     return loaded["state"]["variables"], loaded["host"]
 

@@ -45,7 +45,11 @@ def _check_config_file(argv: Sequence[str]) -> None:
         raise UserError(_NEEDED)
     path = pathlib.Path(value.partition(":")[0])
     if not path.is_file():
-        there = sorted(str(file) for file in path.parent.glob("[!_]*.py"))
+        there = sorted(
+            str(file)
+            for file in path.parent.glob("[!_]*.py")
+            if file.name not in ("base.py", "presets.py")
+        )
         advice = nearest(str(path), there) if there else f"no config in {path.parent}"
         raise UserError(f"--config={path}: no such file; {advice}")
 
@@ -72,7 +76,14 @@ def _raise_user_error_within(error: BaseException | None) -> None:
 def _check_fields(argv: Sequence[str]) -> None:
     """Names the first `--config.FIELD` that the config does not have."""
     value = _config_value(argv)
-    config = flags.FLAGS["config"].parser.parse(value) if value else None
+    try:
+        config = flags.FLAGS["config"].parser.parse(value) if value else None
+    except _PARSE_ERRORS as error:
+        _raise_user_error_within(error)
+        raise UserError(
+            f"--config={value}: not an experiment ({_first_line(error)}); it needs a function "
+            "get_config(), with one argument if a preset follows the colon"
+        ) from error
     for arg in argv:
         name = arg.removeprefix("--config.").partition("=")[0]
         if not arg.startswith("--config.") or not isinstance(config, ConfigDict):
@@ -86,6 +97,18 @@ def _check_fields(argv: Sequence[str]) -> None:
                     f"--config.{name}: {above} has no field {field!r}; {nearest(field, section)}"
                 )
             section, above = section[field], f"{above}.{field}"
+        text = arg.partition("=")[2]
+        for kind in (int, float):
+            if type(section) is kind and not _reads_as(kind, text):
+                raise UserError(f"--config.{name}={text}: not a number; it is {section} now")
+
+
+def _reads_as(kind: type, text: str) -> bool:
+    try:
+        kind(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _first_line(error: BaseException) -> str:

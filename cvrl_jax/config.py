@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
@@ -34,6 +35,7 @@ _AT_LEAST_ONE = (
     "head.hidden",
     "head.out",
 )
+_POSITIVE = ("optimizer.base_learning_rate", "eval.linear.learning_rate", "eval.knn_temperature")
 _NOT_NEGATIVE = (
     "data.workers",
     "data.train_videos",
@@ -79,6 +81,20 @@ def validate(config: ConfigDict) -> None:
             float(data.stride).is_integer(),
             "must be a whole number of frames, or set --config.data.stride_unit=seconds",
         )
+    for field in (
+        "optimizer.base_learning_rate",
+        "eval.linear.learning_rate",
+        "eval.knn_temperature",
+    ):
+        _check_positive(field, get(config, field))
+    if config.optimizer.learning_rate is not None:
+        _check_positive("optimizer.learning_rate", config.optimizer.learning_rate)
+    if "temperature" in config.method:
+        _check_positive("method.temperature", config.method.temperature)
+    for field in ("momentum", "betas"):
+        value = config.optimizer[field]
+        inside = all(0 <= v < 1 for v in (value if field == "betas" else (value,)))
+        _check(f"optimizer.{field}", value, inside, "must lie in [0, 1)")
     for field, top in (("data.max_bad_fraction", 1.0), ("data.eval_fraction", 1.0)):
         _check(field, get(config, field), 0 <= get(config, field) <= top, "must lie in [0, 1]")
     for field in ("data.crop_area", "data.crop_aspect"):
@@ -130,6 +146,10 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
         elif a != b:
             found.append(f"{prefix}{name}: {a!r} -> {b!r}")
     return found
+
+
+def _check_positive(field: str, value: float) -> None:
+    _check(field, value, math.isfinite(value) and value > 0, "must be above 0 and finite")
 
 
 def _check(field: str, value: Any, right: bool, advice: str) -> None:

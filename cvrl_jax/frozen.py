@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import pathlib
 from typing import Any
 
@@ -19,7 +20,9 @@ from cvrl_jax.parallel.mesh import make_mesh, replicated
 from cvrl_jax.state import make_embed
 from data_pipelines.errors import UserError
 from data_pipelines.sources import create_sources
-from data_pipelines.video import Source
+from data_pipelines.video import Source, VideoInfo
+
+log = logging.getLogger(__name__)
 
 
 def config_of(checkpoint: pathlib.Path) -> ConfigDict:
@@ -50,6 +53,7 @@ def evaluate_checkpoint(
         raise UserError(f"nothing to evaluate on: {why}")
     workdir.mkdir(parents=True, exist_ok=True)
     summary = {"step": int(path.name), "checkpoint": str(path)} | results.metrics
+    summary["left_out"] = _listed(results.left_out)
     target = workdir / f"eval_{path.name}.json"
     target.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary | {"written": str(target)}
@@ -95,7 +99,7 @@ def embed_checkpoint(
         )
         summary[split] = {
             "rows": rows,
-            "left_out": [list(entry) for entry in features.left_out],
+            "left_out": _listed(features.left_out),
             "file": str(target),
         }
     return summary
@@ -123,3 +127,10 @@ def _for(source: Source, classes: list[str], embed: Embed) -> Embed:
     if list(source.classes) == classes:
         return embed
     return lambda batch: {"video": embed(batch)["video"]}
+
+
+def _listed(left_out: tuple[tuple[VideoInfo, str], ...]) -> list[dict[str, str]]:
+    """For the result; each is logged as well."""
+    for info, reason in left_out:
+        log.warning("left out, cannot be read: %s: %s", info.path, reason)
+    return [{"path": info.path, "reason": reason} for info, reason in left_out]

@@ -17,7 +17,7 @@ from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from cvrl_jax import run_report
-from cvrl_jax.checkpoint import Checkpoints
+from cvrl_jax.checkpoint import Checkpoints, check_not_beyond
 from cvrl_jax.config import plain, validate
 from cvrl_jax.evaluation.suite import Results, evaluate
 from cvrl_jax.init_from import load_tower, with_tower
@@ -94,6 +94,8 @@ def train(
         seed=config.seed,
         workers=config.data.workers,
     )
+    if not fresh:
+        check_not_beyond(folder.path, config.steps)
     folder.prepare(config, resume=resume, overwrite=overwrite)  # nothing was written before this
     with contextlib.closing(batches):
         step, results = _fit(config, folder, sources, method, batches, tower)
@@ -155,6 +157,8 @@ def _fit(
                     functools.partial(embed, state.variables), sources, config, protocols
                 )
                 metrics = results.metrics if results else {}
+                for info, reason in results.left_out if results else ():
+                    bad.note(info, reason)
                 if metrics and step != restored_step:
                     writer.write_scalars(step, metrics)
                 timer.reset()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.errors import UserError
-from data_pipelines.video import Source
+from data_pipelines.video import Source, VideoInfo
 
 _ENOUGH = 1000  # examples seen before the fraction of bad ones is believed (or all, if fewer)
 
@@ -47,7 +47,7 @@ class BadExamples:
             index = int(batch["index"][row])
             if index not in self._bad:
                 self._bad.add(index)
-                self._list(index, str(batch["error"][row]))
+                self.note(self._source.info(index), str(batch["error"][row]))
         seen = min(self._examples, len(self._source))
         if seen >= min(_ENOUGH, len(self._source)) and self.count > self._max_fraction * seen:
             raise UserError(
@@ -70,8 +70,8 @@ class BadExamples:
         self._examples = int(state["examples"])
         self._bad = {int(index) for index in state["bad"]}
 
-    def _list(self, index: int, reason: str) -> None:
-        info = self._source.info(index)
+    def note(self, info: VideoInfo, reason: str) -> None:
+        """Logs and lists an unreadable video unless it is listed already; it is not counted."""
         if info.id in self._listed:
             return
         self._listed.add(info.id)

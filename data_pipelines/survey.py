@@ -50,7 +50,8 @@ def survey(source: Source, spec: InputSpec) -> Survey:
         path, reason = bad[0]
         raise UserError(
             f"{source.name}: none of {len(bad)} videos looked at can be read; "
-            f"the first: {path}: {reason}"
+            f"the first: {path}: {reason}; "
+            "are these the right files? play one to see"
         )
     longest = max(lengths) - 1 if spec.stride_unit == "frames" else max(seconds)
     if longest < spec.span and max(lengths) > 1:

@@ -9,7 +9,7 @@ import numpy as np
 
 from data_pipelines.pipeline import evaluation_batches
 from data_pipelines.spec import InputSpec
-from data_pipelines.video import Source
+from data_pipelines.video import Source, VideoInfo
 
 # A host batch -> {"video": [B, V, D]} and, of methods with a classifier, "probabilities" [B, V, C].
 Embed = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
@@ -23,14 +23,14 @@ class Features:
       vectors_NxVxD: float32, one vector per view (clip and crop).
       labels_N: int, -1 = none.
       valid_N: bool, False = could not be read; its row holds nothing of meaning.
-      left_out: (path, reason) of the videos that could not be read.
+      left_out: the videos that could not be read, each with the reason.
       probabilities_NxC: float32, the method's own classifier averaged over views; None without one.
     """
 
     vectors_NxVxD: np.ndarray
     labels_N: np.ndarray
     valid_N: np.ndarray
-    left_out: tuple[tuple[str, str], ...]
+    left_out: tuple[tuple[VideoInfo, str], ...]
     probabilities_NxC: np.ndarray | None = None
 
     @property
@@ -82,8 +82,7 @@ def extract_features(
         labels.append(batch["label"][real])
         valid.append(batch["valid"][real])
         for row in np.flatnonzero(real & ~batch["valid"]):
-            path = source.info(int(batch["index"][row])).path
-            left_out.append((path, str(batch["error"][row])))
+            left_out.append((source.info(int(batch["index"][row])), str(batch["error"][row])))
     return Features(
         vectors_NxVxD=np.concatenate(vectors),
         labels_N=np.concatenate(labels),

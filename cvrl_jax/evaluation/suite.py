@@ -17,6 +17,7 @@ from cvrl_jax.evaluation.temporal_probes import TemporalProbeSettings, temporal_
 from cvrl_jax.observe import collapse
 from data_pipelines.sources import Sources
 from data_pipelines.spec import InputSpec
+from data_pipelines.video import VideoInfo
 
 PROTOCOLS = ("knn", "linear", "temporal_probes")
 
@@ -39,6 +40,11 @@ class Results:
     train: Features
     test: Features
     predictions_M: np.ndarray | None
+
+    @property
+    def left_out(self) -> tuple[tuple[VideoInfo, str], ...]:
+        """The videos of either side that could not be read, each with the reason."""
+        return (*self.train.left_out, *self.test.left_out)
 
 
 def evaluation_spec(config: ConfigDict, clips: int, crops: int) -> InputSpec:
@@ -86,8 +92,6 @@ def evaluate(
     all_train, all_test = features
     train, test = all_train.readable(), all_test.readable()
     left_out = (*all_train.left_out, *all_test.left_out)
-    for path, reason in left_out:
-        log.warning("left out of the evaluation, cannot be read: %s: %s", path, reason)
     for name, readable in (("training", train), ("test", test)):
         if not (readable.labels_N >= 0).any():
             log.warning("nothing evaluated: no labelled %s video can be read", name)

@@ -93,6 +93,10 @@ def _read_rows(
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             columns = [name.strip() for name in reader.fieldnames or ()]
+            if not columns:
+                raise UserError(
+                    f"{path} is empty; its first line must name columns, as in path,label"
+                )
             reader.fieldnames = columns
             if len(set(columns)) < len(columns):
                 raise UserError(f"{path}: two columns have the same name: {', '.join(columns)}")
@@ -127,7 +131,9 @@ def _row(
         raise UserError(f"{where}: the path is empty")
     start, end = _seconds(values, "start", where), _seconds(values, "end", where)
     if end is not None and end <= (start or 0.0):
-        raise UserError(f"{where}: the segment ends at {end:g} s, not after {start or 0:g} s")
+        raise UserError(
+            f"{where}: the segment ends at {end:g} s, not after {start or 0:g} s; put the later time in 'end'"
+        )
     split = (values.get(split_column) or "").strip()
     if split_column in values and not split:
         raise UserError(f"{where}: column {split_column!r} is empty: name the split of the video")

@@ -65,7 +65,7 @@ def folder_splits(root: str | pathlib.Path) -> dict[str, FileSource]:
             place = root / tops[split][0] if tops else root
             raise UserError(
                 f"no video in folder {place}: looked in it and below for files ending in "
-                f"{' '.join(EXTENSIONS)}"
+                f"{' '.join(EXTENSIONS)}; name another folder with --config.data.root"
             )
     depth = 1 if tops else 0
     parts = {

@@ -111,9 +111,11 @@ checkpoints.wait()
 resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
 try:
     checkpoints.save(2, {"variables": noise}, {}, {})
-    checkpoints.close()
+    checkpoints.save(3, {"variables": noise}, {}, {})
 except UserError as error:
     print(error)
+finally:
+    checkpoints.close()
 """
 
 
@@ -127,6 +129,8 @@ def test_a_full_disk_is_said_and_leaves_the_checkpoint_before_whole(tmp_path):
     )
     assert "could not be written" in ended.stdout, ended.stderr[-2000:]
     assert "the last whole one is step 1" in ended.stdout
+    assert ended.returncode == 0  # closing says nothing more
+    assert not list((tmp_path / "c").glob("2*"))
     assert find_checkpoint(tmp_path / "c").name == "1"
     np.testing.assert_array_equal(
         load_variables(find_checkpoint(tmp_path / "c"))[0], np.arange(10.0)

@@ -67,7 +67,7 @@ def test_eval_and_embed_on_other_data_leave_out_what_cannot_be_read(
     rows = sum(summary[split]["rows"] for split in ("train", "test"))
     assert rows == 13
     left_out = [entry for split in ("train", "test") for entry in summary[split]["left_out"]]
-    assert [path.endswith("dogs/0.mp4") for path, _ in left_out] == [True]
+    assert [entry["path"].endswith("dogs/0.mp4") for entry in left_out] == [True]
     table = [pq.read_table(summary[split]["file"]) for split in ("train", "test")]
     assert sum(len(t) for t in table) == rows
 

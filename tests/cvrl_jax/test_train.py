@@ -91,9 +91,11 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again_without_double_ro
     assert rows(tmp_path / "run") == rows(trained.workdir)
 
 
-def test_a_shorter_run_than_the_checkpoint_ends_at_once(trained, trained_copy, tiny_config):
-    result = train(tiny_config(steps=3), trained_copy, resume=True)
-    assert result["step"] == 4
+def test_a_shorter_run_than_the_checkpoint_is_refused(trained, trained_copy, tiny_config):
+    before = (trained_copy / "config.json").read_text()
+    with pytest.raises(UserError, match=r"at step 4 already, beyond config\.steps = 3"):
+        train(tiny_config(steps=3), trained_copy, resume=True)
+    assert (trained_copy / "config.json").read_text() == before
 
 
 def test_another_config_is_refused_before_anything_is_touched(trained, trained_copy, tiny_config):
