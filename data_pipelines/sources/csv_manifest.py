@@ -95,7 +95,7 @@ def _read_rows(
             columns = [name.strip() for name in reader.fieldnames or ()]
             if not columns:
                 raise UserError(
-                    f"{path} is empty; its first line must name columns, as in path,label"
+                    f"{path} is empty; its first line must be like 'path,label'"
                 )
             reader.fieldnames = columns
             if len(set(columns)) < len(columns):
