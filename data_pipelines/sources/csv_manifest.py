@@ -94,9 +94,7 @@ def _read_rows(
             reader = csv.DictReader(file)
             columns = [name.strip() for name in reader.fieldnames or ()]
             if not columns:
-                raise UserError(
-                    f"{path} is empty; its first line must be like 'path,label'"
-                )
+                raise UserError(f"{path} is empty; its first line must be like 'path,label'")
             reader.fieldnames = columns
             if len(set(columns)) < len(columns):
                 raise UserError(f"{path}: two columns have the same name: {', '.join(columns)}")
@@ -132,7 +130,8 @@ def _row(
     start, end = _seconds(values, "start", where), _seconds(values, "end", where)
     if end is not None and end <= (start or 0.0):
         raise UserError(
-            f"{where}: the segment ends at {end:g} s, not after {start or 0:g} s; put the later time in 'end'"
+            f"{where}: the segment ends at {end:g} s, not after {start or 0:g} s; "
+            "put the later time in 'end'"
         )
     split = (values.get(split_column) or "").strip()
     if split_column in values and not split:
