@@ -88,7 +88,9 @@ def validate(config: ConfigDict) -> None:
     ):
         _check_positive(field, get(config, field))
     if config.optimizer.learning_rate is not None:
-        _check_positive("optimizer.learning_rate", config.optimizer.learning_rate)
+        rate = config.optimizer.learning_rate
+        right = math.isfinite(rate) and rate >= 0
+        _check("optimizer.learning_rate", rate, right, "must be finite and not negative")
     if "temperature" in config.method:
         _check_positive("method.temperature", config.method.temperature)
     for field in ("momentum", "betas"):

@@ -67,7 +67,7 @@ WRONG = {
         "paths,label",
         "a.mp4,x",
     ],
-    "no column 'path'; known: $": [],
+    "is empty; its first line must be like 'path,label'": [],
     "lists no video": ["path"],
     "the path is empty": ["path,label", ",x"],
     "2 of 3 .*line 3: x.mp4; list.csv line 4: y.mp4": ["path", "a.mp4", "x.mp4", "y.mp4"],
