@@ -19,6 +19,11 @@ import sys
 
 import numpy as np
 
+from configs import base
+from cvrl_jax.evaluation.linear_probe import LinearProbeSettings
+from cvrl_jax.evaluation.temporal_probes import TemporalProbeSettings, temporal_probes
+from data_pipelines.sources import create_sources
+
 ROWS = {
     "CVRL": ("cvrl_r3d50", ()),
     # One clip per video, so twice the videos per step: as many clips seen.
@@ -67,6 +72,26 @@ def camera(name: str, out: pathlib.Path) -> float:
     return json.loads(result.read_text())["linear_top1"]
 
 
+def frame_differences(manifest: str, fold: int) -> dict[str, float]:
+    """The temporal probes on seven numbers per clip: how much each frame differs from the next."""
+    data = base.get_config().data
+    data.update(source="csv", manifest=manifest, label_column="class", split_column="src_fold")
+    data.test_split = str(fold)
+    sources = create_sources(data, seed=fold)
+    assert sources.test is not None
+
+    def embed(clips_NxTxHxWx3: np.ndarray) -> np.ndarray:
+        grey = clips_NxTxHxWx3.mean(-1) / 255
+        change = np.abs(np.diff(grey, axis=1)).mean((2, 3))
+        # The probe normalises features; the constant keeps their size.
+        return np.concatenate([20 * change, np.ones((len(grey), 1))], axis=1).astype(np.float32)
+
+    settings = TemporalProbeSettings(
+        frames=8, stride=1, size=32, probe=LinearProbeSettings(batch_size=128)
+    )
+    return temporal_probes(embed, sources.train, sources.test, settings, seed=fold)
+
+
 def table(results: list[tuple[str, dict[str, float]]], columns: dict[str, str]) -> str:
     """Markdown: a line per row, mean ± standard deviation over its runs."""
     lines = [
@@ -75,6 +100,8 @@ def table(results: list[tuple[str, dict[str, float]]], columns: dict[str, str]) 
     ]
     for row in dict.fromkeys(name for name, _ in results):
         runs = [metrics for name, metrics in results if name == row]
+        if not any(column in metrics for metrics in runs for column in columns):
+            continue
         cells = []
         for column in columns:
             values = [metrics[column] for metrics in runs if column in metrics]
@@ -138,6 +165,8 @@ def jhmdb(arguments: argparse.Namespace) -> None:
     for fold in range(arguments.seeds):
         for row in ABLATIONS:
             add(row, fold)
+        floor = frame_differences(arguments.manifest, fold)
+        results.append(("frame differences, no network", floor))
     actions = {
         "linear_top1": "linear",
         "knn_top1": "kNN (k = 10)",
