@@ -81,11 +81,7 @@ def validate(config: ConfigDict) -> None:
             float(data.stride).is_integer(),
             "must be a whole number of frames, or set --config.data.stride_unit=seconds",
         )
-    for field in (
-        "optimizer.base_learning_rate",
-        "eval.linear.learning_rate",
-        "eval.knn_temperature",
-    ):
+    for field in _POSITIVE:
         _check_positive(field, get(config, field))
     if config.optimizer.learning_rate is not None:
         rate = config.optimizer.learning_rate

@@ -30,7 +30,8 @@ class Results:
 
     Attributes:
       metrics: scalars by name: knn_top1, knn1_top1, linear_top1, linear_top5, classifier_top1,
-        <protocol>_top1_<factor>, rankme, uniformity, feature_std, eval_left_out, chance, probe_*.
+        <protocol>_top1_<factor>, eval/rankme, eval/uniformity, eval/feature_std, eval_left_out,
+        chance, probe_*.
       train: features of the training videos (the gallery), all of them.
       test: features of the test videos, all of them.
       predictions_M: of the linear probe if it ran, else of kNN; of the readable test videos.
@@ -95,6 +96,8 @@ def evaluate(
     for name, readable in (("training", train), ("test", test)):
         if not (readable.labels_N >= 0).any():
             log.warning("nothing evaluated: no labelled %s video can be read", name)
+            for info, reason in left_out:  # no result will carry them
+                log.warning("left out, cannot be read: %s: %s", info.path, reason)
             return None
 
     classes = len(sources.train.classes)
