@@ -18,6 +18,7 @@ CORE = [
     "opencv-python-headless>=4.9",
     "optax>=0.2.5",
     "orbax-checkpoint>=0.12",
+    "pebble>=5.1",
     "pillow>=10",
     "pyarrow>=15",
     "scikit-learn>=1.4",

@@ -2,7 +2,7 @@
 
 Commands:
   python benchmarks/results_tables.py shapes --steps=300 --out=runs/tables
-  python benchmarks/results_tables.py jhmdb --manifest=JHMDB/meta.csv --steps=200 --out=runs/tables
+  python benchmarks/results_tables.py jhmdb --manifest=JHMDB/meta.csv --steps=100 --out=runs/tables
 
 Every row is a plain run of main.py with the preset :tiny; the flags that make it that row stand
 below. A run that is already there is not repeated, so the script can be stopped and started again.
@@ -57,6 +57,9 @@ def run(name: str, row: str, flags: list[str], out: pathlib.Path) -> dict[str, d
     return {"untrained": first, row: last}
 
 
+CAMERA = ("--config.data.label_column=cam_motion", "--config.eval.protocols=('linear',)")
+
+
 def camera(name: str, out: pathlib.Path) -> float:
     """Linear top-1 on JHMDB's camera labels (moving or still) with the features of a run."""
     target = out / f"{name}_camera"
@@ -65,7 +68,7 @@ def camera(name: str, out: pathlib.Path) -> float:
             *(sys.executable, "main.py", "--mode=eval"),
             f"--config=configs/of_run.py:{out / name}",
             *(f"--checkpoint={out / name}", f"--workdir={target}"),
-            *("--config.data.label_column=cam_motion", "--config.eval.protocols=('linear',)"),
+            *CAMERA,
         ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     (result,) = target.glob("eval_*.json")
@@ -142,7 +145,7 @@ def jhmdb(arguments: argparse.Namespace) -> None:
             *("--config.data.label_column=class", "--config.data.split_column=src_fold"),
             *(f"--config.data.test_split={fold}", "--config.data.stride=2"),
             *("--config.data.train_videos=0", "--config.data.test_videos=0"),
-            *("--config.eval.every=0", "--config.eval.knn_k=10"),
+            *(f"--config.eval.every={max(1, arguments.steps // 4)}", "--config.eval.knn_k=10"),
         ]
         if fold < arguments.seeds:  # the questions about time are asked in these folds only
             found.append("--config.eval.protocols=('knn','linear','temporal_probes')")
@@ -153,9 +156,18 @@ def jhmdb(arguments: argparse.Namespace) -> None:
         found = run(name, row, flags(fold), arguments.out)
         if fold < arguments.seeds:
             found[row]["camera"] = camera(name, arguments.out)
+            if row == "CVRL":  # one step more is taken and not looked at
+                one_step = [
+                    *flags(fold),
+                    *CAMERA,
+                    "--config.steps=1",
+                    "--config.optimizer.warmup_steps=0",
+                ]
+                before = run(f"jhmdb_untrained_camera_{fold}", row, one_step, arguments.out)
+                found["untrained"]["camera"] = before["untrained"]["linear_top1"]
         results.extend(item for item in found.items() if item[0] == row or row == "CVRL")
 
-    for fold in range(4):
+    for fold in range(arguments.folds):
         for row in ("CVRL", "with labels"):
             add(row, fold)
         start = f"--config.init_from={arguments.out / f'jhmdb_CVRL_{fold}'}"
@@ -189,6 +201,7 @@ def main() -> None:
     parser.add_argument("--manifest", default="", help="jhmdb: its meta.csv")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=2, help="runs of each ablation row")
+    parser.add_argument("--folds", type=int, default=4, help="jhmdb: folds for the actions")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/tables"))
     arguments = parser.parse_args()
     {"shapes": shapes, "jhmdb": jhmdb}[arguments.data](arguments)

@@ -27,7 +27,7 @@ from cvrl_jax.observe.report import (
 from cvrl_jax.workdir import Workdir
 from data_pipelines.bad_examples import read_bad_examples
 from data_pipelines.errors import BadVideo
-from data_pipelines.examples import LoadExample, read_clips
+from data_pipelines.examples import load_example, read_clips
 from data_pipelines.sources import Sources
 from data_pipelines.spec import InputSpec
 from data_pipelines.survey import Survey
@@ -138,9 +138,8 @@ def _census(
 
 def _augmented_pairs(method: Method, source: Source, seed: int) -> np.ndarray | None:
     """What the network sees of the first videos: uint8 [N, 2, T, H, W, 3]."""
-    load = LoadExample(source, method.inputs)
     examples = [
-        load.random_map(index, np.random.default_rng([seed, index]))
+        load_example(source, method.inputs, index, np.random.default_rng([seed, index]))
         for index in range(min(_PAIRS, len(source)))
     ]
     clips = [example["video"] for example in examples if example["valid"]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 
-import grain
 import numpy as np
 
 from data_pipelines import crops, sampling
@@ -12,7 +11,7 @@ from data_pipelines.errors import BadVideo
 from data_pipelines.spec import InputSpec
 from data_pipelines.video import Source, Video
 
-Example = dict[str, np.ndarray]
+Example = dict[str, np.ndarray | np.generic]
 
 _TICK = 1e-6  # seconds; the grid that stands in for frames when the stride is in seconds
 # Seconds by which a frame may come late and still be the one shown: container times are rounded,
@@ -20,42 +19,36 @@ _TICK = 1e-6  # seconds; the grid that stands in for frames when the stride is i
 _LATE = 1e-3
 
 
-class LoadExample(grain.transforms.RandomMap):
-    """Opens, samples, decodes and crops the video of a given index."""
+def load_example(source: Source, spec: InputSpec, index: int, rng: np.random.Generator) -> Example:
+    """Opens, samples, decodes and crops video `index`; `rng` decides clips and crops.
 
-    def __init__(self, source: Source, spec: InputSpec) -> None:
-        self.source = source
-        self.spec = spec
+    A video that cannot be read comes as `stand_in`.
+    """
+    try:
+        with contextlib.closing(source.open(index)) as video:
+            clips, starts = read_clips(video, spec, rng)
+    except BadVideo as bad:
+        return stand_in(source, spec, index, bad.reason)
+    return {
+        "index": np.int64(index),
+        "label": np.int32(source.info(index).label),
+        "video": clips,
+        "start": starts,
+        "valid": np.bool_(True),
+        "error": np.str_(""),
+    }
 
-    def random_map(self, element: int, rng: np.random.Generator) -> Example:
-        """Returns the example of video `element`; `rng` decides clips and crops.
 
-        A video that cannot be read comes as black frames with `valid` False and the reason in
-        `error` (a str array that never reaches the device).
-        """
-        index = int(element)
-        spec = self.spec
-        example = {
-            "index": np.int64(index),
-            "label": np.int32(self.source.info(index).label),
-        }
-        try:
-            with contextlib.closing(self.source.open(index)) as video:
-                clips, starts = read_clips(video, spec, rng)
-            return example | {
-                "video": clips,
-                "start": starts,
-                "valid": np.bool_(True),
-                "error": np.str_(""),
-            }
-        except BadVideo as bad:
-            shape = (spec.views, spec.frames, spec.size, spec.size, 3)
-            return example | {
-                "video": np.zeros(shape, np.uint8),
-                "start": np.zeros(spec.views, np.float32),
-                "valid": np.bool_(False),
-                "error": np.str_(bad.reason),
-            }
+def stand_in(source: Source, spec: InputSpec, index: int, reason: str) -> Example:
+    """Black frames with `valid` False and the reason in `error`, which never reaches the device."""
+    return {
+        "index": np.int64(index),
+        "label": np.int32(source.info(index).label),
+        "video": np.zeros((spec.views, spec.frames, spec.size, spec.size, 3), np.uint8),
+        "start": np.zeros(spec.views, np.float32),
+        "valid": np.bool_(False),
+        "error": np.str_(reason),
+    }
 
 
 def read_clips(
@@ -67,14 +60,23 @@ def read_clips(
       (clips uint8 [V, T, H, W, 3], start of each view float32 [V] in seconds).
     """
     plan_CxT = clip_plan(video.times, spec, rng)
+    starts_V = video.times[plan_CxT[:, 0]].repeat(spec.views // spec.clips).astype(np.float32)
+    if spec.crop == "random":
+        boxes = [
+            crops.random_resized_crop_box(rng, *video.size, spec.area, spec.aspect)
+            for _ in plan_CxT
+        ]
+        places = [(int(i), box) for row_T, box in zip(plan_CxT, boxes) for i in row_T]
+        cut = video.crops(places, spec.size)
+        return cut.reshape(*plan_CxT.shape, *cut.shape[1:]), starts_V
     wanted, where = np.unique(plan_CxT, return_inverse=True)
     frames = video.frames(wanted.tolist())
-    views, starts = [], []
-    for positions, row in zip(plan_CxT, where.reshape(plan_CxT.shape)):
-        for view in _crop([frames[i] for i in row], spec, rng):
-            views.append(view)
-            starts.append(video.times[positions[0]])
-    return np.stack(views), np.asarray(starts, np.float32)
+    count = 3 if spec.crop == "thirds" else 1
+    views = [
+        crops.evaluation_crops([frames[i] for i in row], spec.size, count, spec.resize_short)
+        for row in where.reshape(plan_CxT.shape)
+    ]
+    return np.concatenate(views), starts_V
 
 
 def clip_plan(times: np.ndarray, spec: InputSpec, rng: np.random.Generator) -> np.ndarray:
@@ -108,12 +110,3 @@ def clip_plan(times: np.ndarray, spec: InputSpec, rng: np.random.Generator) -> n
     if spec.stride_unit == "frames":
         return positions
     return np.searchsorted(times, positions * _TICK + _LATE, side="right") - 1
-
-
-def _crop(frames: list[np.ndarray], spec: InputSpec, rng: np.random.Generator) -> list[np.ndarray]:
-    if spec.crop == "random":
-        height, width = frames[0].shape[:2]
-        box = crops.random_resized_crop_box(rng, height, width, spec.area, spec.aspect)
-        return [crops.resize_crop(frames, box, spec.size)]
-    count = 3 if spec.crop == "thirds" else 1
-    return list(crops.evaluation_crops(frames, spec.size, count, spec.resize_short))

@@ -12,11 +12,22 @@ import grain
 import numpy as np
 
 from data_pipelines.errors import UserError
-from data_pipelines.examples import LoadExample
+from data_pipelines.examples import Example, load_example
 from data_pipelines.spec import InputSpec
 from data_pipelines.video import Source
 
 Batch = dict[str, np.ndarray]
+
+
+class LoadExample(grain.transforms.RandomMap):
+    """Opens, samples, decodes and crops the video of a given index."""
+
+    def __init__(self, source: Source, spec: InputSpec) -> None:
+        self.source, self.spec = source, spec
+
+    def random_map(self, element: int, rng: np.random.Generator) -> Example:
+        """Returns the example of video `element`."""
+        return load_example(self.source, self.spec, int(element), rng)
 
 
 class TrainBatches:

@@ -8,6 +8,9 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+Box = tuple[int, int, int, int]
+"""A crop in pixels: y and x of the top left corner, height, width."""
+
 
 @dataclasses.dataclass(frozen=True)
 class VideoInfo:
@@ -34,8 +37,31 @@ class Video(Protocol):
 
     times: np.ndarray
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of its frames in pixels."""
+        ...
+
     def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Returns the frames at `indices` (any order, repeats allowed) as uint8 [H, W, 3] RGB.
+
+        Raises:
+          BadVideo: a wanted frame cannot be decoded.
+        """
+        ...
+
+    def crops(self, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
+        """Cuts a box out of a frame and resizes it to a square, for each of `places`.
+
+        What a video can do cheaper than by whole frames (it need not show what lies outside).
+
+        Args:
+          places: N pairs of a frame's index and a box inside `self.size`, in any order.
+          size: side of the result in pixels.
+
+        Returns:
+          uint8 [N, size, size, 3] RGB, bilinear without antialiasing, to within a few grey levels
+          of `data_pipelines.crops.resize_crop` on the whole frames.
 
         Raises:
           BadVideo: a wanted frame cannot be decoded.

@@ -15,10 +15,10 @@ import numpy as np
 
 from cvrl_jax.evaluation.knn import normalise
 from cvrl_jax.evaluation.linear_probe import LinearProbeSettings, linear_probe
-from data_pipelines.crops import random_resized_crop_box, resize_crop
+from data_pipelines.crops import random_resized_crop_box
 from data_pipelines.errors import BadVideo
 from data_pipelines.temporal_tasks import TASK_CLASSES, TemporalExample, temporal_clips
-from data_pipelines.video import Source, Video
+from data_pipelines.video import Box, Source, Video
 
 Embed = Callable[[np.ndarray], np.ndarray]
 
@@ -169,26 +169,27 @@ def _video_clips(
         task: temporal_clips(len(video.times), rng, settings.frames, max(1, round(stride)), task)
         for task in TASK_CLASSES
     }
-    drawn = [clip for examples in plan.values() for example in examples for clip in example.clips]
-    if not drawn:
-        return {task: [] for task in plan}
-    wanted = np.unique(np.concatenate(drawn)).tolist()
-    picture = dict(zip(wanted, video.frames(wanted)))
-    height, width = picture[wanted[0]].shape[:2]
 
-    def draw_crop() -> tuple[tuple[int, int, int, int], bool]:
-        box = random_resized_crop_box(rng, height, width, settings.area, settings.aspect)
+    def draw_crop() -> tuple[Box, bool]:
+        box = random_resized_crop_box(rng, *video.size, settings.area, settings.aspect)
         return box, bool(rng.random() < 0.5)
 
-    def crop(clip_T: np.ndarray, box: tuple[int, int, int, int], flip: bool) -> np.ndarray:
-        clip = resize_crop([picture[i] for i in clip_T.tolist()], box, settings.size)
-        return clip[:, :, ::-1] if flip else clip
-
-    result = {}
-    for task, examples in plan.items():
+    places: list[tuple[int, Box]] = []
+    flips: list[bool] = []
+    for examples in plan.values():
         shared = draw_crop()
-        result[task] = [
-            [crop(c, *(draw_crop() if len(e.clips) > 1 else shared)) for c in e.clips]
-            for e in examples
-        ]
-    return result
+        for example in examples:
+            for clip_T in example.clips:
+                box, flip = draw_crop() if len(example.clips) > 1 else shared
+                places += [(int(index), box) for index in clip_T]
+                flips.append(flip)
+    if not places:
+        return {task: [] for task in plan}
+    cut = video.crops(places, settings.size).reshape(
+        len(flips), settings.frames, *2 * (settings.size,), 3
+    )
+    clips = iter([clip[:, :, ::-1] if flip else clip for clip, flip in zip(cut, flips)])
+    return {
+        task: [[next(clips) for _ in example.clips] for example in examples]
+        for task, examples in plan.items()
+    }

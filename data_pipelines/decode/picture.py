@@ -21,20 +21,32 @@ class PictureMaker:
         self._aspect, self._max_pixels = 1.0 if square else aspect, max_pixels
         self._reformatter = VideoReformatter()
 
+    def size(self, frame: av.VideoFrame) -> tuple[int, int]:
+        """Returns the height and width of the picture that `frame` becomes.
+
+        Raises:
+          Unreadable: it would be too large.
+        """
+        height, width = frame.height, max(1, round(frame.width * self._aspect))
+        if height * width > self._max_pixels:
+            raise Unreadable(f"a picture of {width}x{height} with square pixels is too large")
+        return (width, height) if _is_quarter_turn(display_matrix(frame)) else (height, width)
+
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         """Returns uint8 [H, W, 3] RGB: pixels made square first, then turned upright.
 
         Raises:
           Unreadable: the picture with square pixels would be too large.
         """
-        height, width = frame.height, max(1, round(frame.width * self._aspect))
-        if height * width > self._max_pixels:
-            raise Unreadable(f"a picture of {width}x{height} with square pixels is too large")
+        matrix_3x3 = display_matrix(frame)
+        height, width = self.size(frame)
+        if _is_quarter_turn(matrix_3x3):
+            height, width = width, height
         picture_HxWx3 = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
         if width != frame.width:
             method = cv2.INTER_AREA if width < frame.width else cv2.INTER_LINEAR
             picture_HxWx3 = cv2.resize(picture_HxWx3, (width, height), interpolation=method)
-        return turn_upright(picture_HxWx3, display_matrix(frame))
+        return turn_upright(picture_HxWx3, matrix_3x3)
 
 
 def display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
@@ -64,10 +76,17 @@ def turn_upright(picture_HxWx3: np.ndarray, matrix_3x3: np.ndarray | None) -> np
     (a, b), (c, d) = matrix_3x3[:2, :2].tolist()
     if a and d and not b and not c:
         flip_x, flip_y = a < 0, d < 0
-    elif b and c and not a and not d:
+    elif _is_quarter_turn(matrix_3x3):
         picture_HxWx3 = picture_HxWx3.transpose(1, 0, 2)
         flip_x, flip_y = c < 0, b < 0
     else:
         return picture_HxWx3
     picture_HxWx3 = picture_HxWx3[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
     return np.ascontiguousarray(picture_HxWx3)
+
+
+def _is_quarter_turn(matrix_3x3: np.ndarray | None) -> bool:
+    if matrix_3x3 is None:
+        return False
+    (a, b), (c, d) = matrix_3x3[:2, :2].tolist()
+    return bool(b and c and not a and not d)

@@ -11,10 +11,12 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
+from data_pipelines.crops import crops_of_frames
 from data_pipelines.decode.picture import PictureMaker
 from data_pipelines.decode.stream import MAX_PIXELS, Unreadable, VideoStream
 from data_pipelines.decode.timeline import Timeline, from_decoding, from_packets
 from data_pipelines.errors import BadVideo
+from data_pipelines.video import Box
 
 _UNKNOWN = -(2**63)  # the key of a frame without a timestamp: equal to none, before all
 _MAX_DISORDER = 16  # frames that may come late; the reorder buffer of H.264 and HEVC holds 16
@@ -64,6 +66,8 @@ class VideoFileReader:
                 self._stream = stream = VideoStream(path, max_pixels)
                 self._picture = PictureMaker(stream.aspect, max_pixels)
                 self._timeline = self._find_timeline(stream)
+                assert self._frame is not None
+                self._size = self._picture.size(self._frame)
                 inside = self._timeline.between(start, end)
                 if not len(inside):
                     raise Unreadable(
@@ -75,6 +79,15 @@ class VideoFileReader:
             raise
         self._first = int(inside[0])
         self.times = self._timeline.times[inside] - self._timeline.times[self._first]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the upright picture with square pixels."""
+        return self._size
+
+    def crops(self, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
+        """See `Video.crops`."""
+        return crops_of_frames(self, places, size)
 
     def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Returns the frames at `indices` as uint8 [H, W, 3] RGB, square pixels, upright.

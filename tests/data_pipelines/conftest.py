@@ -8,8 +8,9 @@ import av
 import numpy as np
 import pytest
 
+from data_pipelines.crops import crops_of_frames
 from data_pipelines.errors import BadVideo
-from data_pipelines.video import VideoInfo
+from data_pipelines.video import Box, VideoInfo
 
 
 class FakeVideo:
@@ -26,6 +27,11 @@ class FakeVideo:
         if self.bad:
             raise BadVideo("bad.mp4", "breaks off")
         return [np.full((12, 20, 3), i, np.uint8) for i in indices]
+
+    size = (12, 20)
+
+    def crops(self, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
+        return crops_of_frames(self, places, size)
 
     def close(self) -> None:
         self.closed += 1

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipelines.examples import LoadExample, clip_plan, read_clips
+from data_pipelines.examples import clip_plan, load_example, read_clips
 from data_pipelines.sources.moving_shapes import MovingShapes
 from data_pipelines.spec import InputSpec
 
@@ -24,7 +24,7 @@ def shown(clips_VxTxHxWx3: np.ndarray) -> np.ndarray:
 def test_frames_are_those_of_the_source_at_the_planned_positions() -> None:
     source = MovingShapes(3, seed=0, size=16, frames=30)
     wanted = spec(size=16, resize_short=16)  # of the size of the videos: nothing is resampled
-    example = LoadExample(source, wanted).random_map(1, RNG(5))
+    example = load_example(source, wanted, 1, RNG(5))
     video = source.open(1)
     plan = clip_plan(video.times, wanted, RNG(5))
     expected = np.stack([np.stack(video.frames(row.tolist())) for row in plan])
@@ -122,11 +122,11 @@ def test_thirds_give_three_views_per_clip(fake_video) -> None:
 
 def test_random_crops_are_drawn_for_each_clip() -> None:
     source = MovingShapes(1, seed=0, size=32)
-    load = LoadExample(source, spec(sampling="same", crop="random"))
-    example = load.random_map(0, RNG(0))
+    wanted = spec(sampling="same", crop="random")
+    example = load_example(source, wanted, 0, RNG(0))
     assert example["start"][0] == example["start"][1]
     assert (example["video"][0] != example["video"][1]).any()
-    again = load.random_map(0, RNG(0))
+    again = load_example(source, wanted, 0, RNG(0))
     np.testing.assert_array_equal(again["video"], example["video"])
 
 
@@ -134,15 +134,15 @@ def test_random_crops_are_drawn_for_each_clip() -> None:
 def test_what_cannot_be_read_is_black_and_says_why(where, fake_source, fake_video) -> None:
     times = np.arange(30) / 10
     broken = None if where == "open" else fake_video(times, bad=True)
-    load = LoadExample(fake_source([broken, fake_video(times)], labels=[3, 4]), spec())
-    example = load.random_map(0, RNG(0))
+    source = fake_source([broken, fake_video(times)], labels=[3, 4])
+    example = load_example(source, spec(), 0, RNG(0))
     assert (example["index"], example["label"], example["valid"]) == (0, 3, 0)
     assert str(example["error"]) == ("reason 0" if where == "open" else "breaks off")
     assert not example["video"].any()
     assert not example["start"].any()
     if broken:
         assert broken.closed == 1
-    following = load.random_map(1, RNG(0))
+    following = load_example(source, spec(), 1, RNG(0))
     assert (following["index"], following["valid"], following["error"]) == (1, 1, "")
     for key, value in following.items():
         assert np.shape(value) == np.shape(example[key])

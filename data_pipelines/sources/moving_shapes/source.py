@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from data_pipelines.crops import crops_of_frames
 from data_pipelines.errors import UserError
 from data_pipelines.sources.moving_shapes.render import SHAPES, Look, draw_look, render
 from data_pipelines.sources.moving_shapes.trajectory import MOTIONS, Trajectory, draw_trajectory
 from data_pipelines.suggest import nearest
-from data_pipelines.video import Video, VideoInfo
+from data_pipelines.video import Box, Video, VideoInfo
 
 SPLITS = ("train", "test")
 _CLASSES = tuple(f"{shape}-{motion}" for shape in SHAPES for motion in MOTIONS)
@@ -31,21 +32,30 @@ class RenderedVideo:
       shape: one of `SHAPES`.
       trajectory: how it moves.
       look: how everything looks.
-      size: side of the frames in pixels.
+      side: height and width of the frames in pixels.
     """
 
     times: np.ndarray
     shape: str
     trajectory: Trajectory
     look: Look
-    size: int
+    side: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the frames in pixels."""
+        return self.side, self.side
 
     def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Returns the frames at `indices` (any order, repeats allowed), uint8 [S, S, 3] RGB."""
         wanted, place = np.unique(np.asarray(indices, np.int64), return_inverse=True)
         times = self.times[wanted]
-        drawn = render(self.shape, self.trajectory.at(times), self.look, times, self.size)
+        drawn = render(self.shape, self.trajectory.at(times), self.look, times, self.side)
         return [drawn[p] for p in place]
+
+    def crops(self, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
+        """See `Video.crops`."""
+        return crops_of_frames(self, places, size)
 
     def close(self) -> None:
         """Does nothing: there is no file."""

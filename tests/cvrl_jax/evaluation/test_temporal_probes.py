@@ -7,6 +7,7 @@ import pytest
 from cvrl_jax.evaluation import temporal_probes as module
 from cvrl_jax.evaluation.linear_probe import LinearProbeSettings
 from cvrl_jax.evaluation.temporal_probes import TemporalProbeSettings, temporal_probes
+from data_pipelines.crops import crops_of_frames
 from data_pipelines.errors import BadVideo
 from data_pipelines.video import VideoInfo
 
@@ -25,6 +26,11 @@ class Ramp:
     def frames(self, indices):
         self.log.append(list(indices))
         return [np.full((10, 12, 3), 4 * i % 256, np.uint8) for i in indices]
+
+    size = (10, 12)
+
+    def crops(self, places, size):
+        return crops_of_frames(self, places, size)
 
     def close(self):
         self.log.append("closed")

@@ -1,0 +1,156 @@
+"""Runs functions in child processes, so that a decoder that hangs or crashes harms nothing else.
+
+The processes are spawned and import neither jax nor grain. Pebble's pool kills and replaces them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, TimeoutError
+from multiprocessing import resource_tracker
+from typing import Any, Generic, TypeVar
+
+import pebble
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+ATTEMPTS = 2
+"""How often a task is tried whose process dies: once may be the machine's fault, twice is not."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Lost:
+    """What comes in place of a result.
+
+    Attributes:
+      reason: one line saying that the process hung or died.
+    """
+
+    reason: str
+
+
+class IsolatedPool(Generic[T, R]):
+    """Processes that apply one function to what they are given.
+
+    Args:
+      function: T -> R, at the top level of a module, or another picklable callable. Each process
+        receives its copy once. What it raises is raised again by `result`.
+      workers: processes, at least 1.
+      timeout: seconds after which a running task is killed and lost.
+    """
+
+    def __init__(self, function: Callable[[T], R], workers: int, timeout: float) -> None:
+        self._timeout = timeout
+        self._pool = pebble.ProcessPool(
+            max_workers=workers,
+            initializer=_install,
+            initargs=(function,),
+            context=multiprocessing.get_context("spawn"),
+        )
+        with _signals_kept_from_children():
+            self._pool.schedule(os.getpid).result()  # starts the processes, under the mask
+
+    def submit(self, argument: T) -> Future:
+        """Schedules the function; hand the future to `result`."""
+        return self._pool.schedule(_call, args=(argument,), timeout=self._timeout)
+
+    def result(self, argument: T, future: Future) -> R | Lost:
+        """Waits for what `submit` of the same argument returned; tries again where a process died.
+
+        Raises:
+          Exception: whatever the function raised.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return future.result()
+            except TimeoutError:
+                return Lost(f"reading it took more than {self._timeout:g} s and was given up")
+            except pebble.ProcessExpired as error:
+                if attempt == ATTEMPTS:
+                    return Lost(f"its decoder crashed {ATTEMPTS} times ({_death(error.exitcode)})")
+                future = self.submit(argument)
+        raise AssertionError
+
+    def close(self) -> None:
+        """Stops the processes; running tasks are lost."""
+        self._pool.stop()
+        self._pool.join()
+
+    def __enter__(self) -> IsolatedPool[T, R]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def isolated_map(
+    function: Callable[[T], R], arguments: Iterable[T], *, workers: int, timeout: float
+) -> Iterator[tuple[T, R | Lost]]:
+    """Yields (argument, result or `Lost`) in the order of `arguments`, a bounded number ahead.
+
+    Args:
+      function: as for `IsolatedPool`.
+      arguments: what it is applied to; drawn as results are taken.
+      workers: processes.
+      timeout: seconds for each argument.
+    """
+    running: deque[tuple[T, Future]] = deque()
+    with IsolatedPool(function, workers, timeout) as pool:
+        for argument in arguments:
+            running.append((argument, pool.submit(argument)))
+            if len(running) >= 8 * workers:
+                first, future = running.popleft()
+                yield first, pool.result(first, future)
+        for argument, future in running:
+            yield argument, pool.result(argument, future)
+
+
+_function: Callable[[Any], Any]
+
+
+def _install(function: Callable[[Any], Any]) -> None:
+    global _function
+    _function = function
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _call(argument: Any) -> Any:
+    return _function(argument)
+
+
+def _death(exitcode: int | None) -> str:
+    if exitcode is None or exitcode >= 0:
+        return f"exit code {exitcode}"
+    with contextlib.suppress(ValueError):
+        return signal.Signals(-exitcode).name
+    return f"signal {-exitcode}"
+
+
+@contextlib.contextmanager
+def _signals_kept_from_children() -> Iterator[None]:
+    """Wrap around what starts processes: they inherit a mask that keeps these signals from them.
+
+    Ctrl-C and a scheduler's SIGTERM reach every process of a run, but only the main one should
+    answer: it still wants results up to the point where it stops.
+    """
+    resource_tracker.ensure_running()  # its start would undo the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
