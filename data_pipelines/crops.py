@@ -79,16 +79,13 @@ def _frame_size(frames: Sequence[np.ndarray]) -> tuple[int, int]:
     return sizes.pop()
 
 
-def resize_crop(frame_HxWx3: np.ndarray, box: Box, size: int) -> np.ndarray:
-    """Cuts a box out of a frame and resizes it to a square.
+def resize_crop(frame_HxWx3: np.ndarray, box: Box, out_SxSx3: np.ndarray) -> None:
+    """Cuts a box out of a frame and resizes it, bilinear without antialiasing, to fill `out_SxSx3`.
 
     Args:
       frame_HxWx3: uint8.
       box: (y, x, h, w) in pixels, inside the frame.
-      size: side of the result in pixels, at least 1.
-
-    Returns:
-      uint8 [size, size, 3], bilinear without antialiasing.
+      out_SxSx3: uint8, overwritten.
 
     Raises:
       ValueError: the box is not inside the frame.
@@ -97,16 +94,18 @@ def resize_crop(frame_HxWx3: np.ndarray, box: Box, size: int) -> np.ndarray:
     y, x, h, w = box
     if not (0 <= y < y + h <= height and 0 <= x < x + w <= width):
         raise ValueError(f"crop box {box} is not inside a frame of {height} x {width} pixels")
-    return cv2.resize(
-        frame_HxWx3[y : y + h, x : x + w], (size, size), interpolation=cv2.INTER_LINEAR
-    )
+    cut = frame_HxWx3[y : y + h, x : x + w]
+    cv2.resize(cut, out_SxSx3.shape[1::-1], out_SxSx3, interpolation=cv2.INTER_LINEAR)
 
 
 def crops_of_frames(video: Video, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
     """What `Video.crops` promises, by whole frames; for videos that know no cheaper way."""
     indices = sorted({index for index, _ in places})
     frames = dict(zip(indices, video.frames(indices)))
-    return np.stack([resize_crop(frames[index], box, size) for index, box in places])
+    cut_NxSxSx3 = np.empty((len(places), size, size, 3), np.uint8)
+    for out, (index, box) in zip(cut_NxSxSx3, places):
+        resize_crop(frames[index], box, out)
+    return cut_NxSxSx3
 
 
 def evaluation_crops(

@@ -1,40 +1,32 @@
-"""Batches by grain: the same ones, in the same order, for any number of workers and hosts."""
+"""Batches: the same ones, in the same order, for any number of workers and hosts."""
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import signal
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import grain
 import numpy as np
 
-from data_pipelines.errors import UserError
-from data_pipelines.examples import Example, load_example
+from data_pipelines.loading import Loader, Ticket, create_loader
+from data_pipelines.order import TrainOrder
 from data_pipelines.spec import InputSpec
 from data_pipelines.video import Source
 
 Batch = dict[str, np.ndarray]
 
+TIMEOUT_S = 120.0
+"""How long a worker process may take for one video by default."""
 
-class LoadExample(grain.transforms.RandomMap):
-    """Opens, samples, decodes and crops the video of a given index."""
-
-    def __init__(self, source: Source, spec: InputSpec) -> None:
-        self.source, self.spec = source, spec
-
-    def random_map(self, element: int, rng: np.random.Generator) -> Example:
-        """Returns the example of video `element`."""
-        return load_example(self.source, self.spec, int(element), rng)
+_AHEAD_BYTES = 2**30  # of clips that processes may have ready
 
 
 class TrainBatches:
     """Endless shuffled batches whose position can be saved and restored.
 
-    Every epoch is a new shuffle of all videos, of which the last `len(source) % batch_size` are
-    left out, so that a batch never holds one video twice (it would be its own negative).
+    The order is that of `TrainOrder`. Reading runs ahead by about two batches.
 
     Args:
       source: the videos.
@@ -42,7 +34,12 @@ class TrainBatches:
       batch_size: examples of the global batch, over all hosts.
       seed: fixes order, clips and crops together with the position in the stream.
       workers: worker processes; 0 reads in threads of this process.
-      host: (index, count) of this process; it gets every count-th example.
+      host: (index, count) of this process; it gets the index-th of count equal runs of each batch,
+        so that the parts of all hosts, one after the other, are the batch.
+      timeout: seconds after which a worker gives a video up; it then counts as unreadable.
+
+    Raises:
+      UserError: there are fewer videos than a batch needs, or hosts do not divide the batch.
     """
 
     def __init__(
@@ -54,98 +51,115 @@ class TrainBatches:
         seed: int,
         workers: int = 0,
         host: tuple[int, int] = (0, 1),
+        timeout: float = TIMEOUT_S,
     ) -> None:
-        if len(source) < batch_size:
-            raise UserError(
-                f"{source.name}: {len(source)} videos are fewer than batch_size = {batch_size}; "
-                f"set --config.batch_size={len(source)} or less, or add videos"
-            )
-        usable = len(source) // batch_size * batch_size
-        examples = (
-            grain.MapDataset.range(len(source))
-            .seed(seed)
-            .shuffle()
-            .slice(slice(0, usable))
-            .repeat()
-            .random_map(LoadExample(source, spec))
+        self._order = TrainOrder(source, batch_size, seed, host)
+        self._spec = spec
+        ahead = _examples_ahead(spec, self._order.rows, workers)
+        self._reader = _Reader(
+            create_loader(source, spec, workers=workers, ahead=ahead, timeout=timeout), spec, ahead
         )
-        self._started = False
-        self._iterator = iter(
-            grain.experimental.ElasticIterator(
-                examples,
-                batch_size,
-                grain.sharding.ShardOptions(shard_index=host[0], shard_count=host[1]),
-                read_options=_READ,
-                multiprocessing_options=(
-                    grain.MultiprocessingOptions(num_workers=workers) if workers else None
-                ),
-            )
-        )
+        self._assembler = ThreadPoolExecutor(1)
+        self._done = 0  # batches handed out
+        self._next: Future | None = None
 
     def __next__(self) -> Batch:
-        if self._started:
-            return next(self._iterator)
-        self._started = True
-        with _workers_deaf_to_interrupts():
-            return next(self._iterator)
+        if self._next is None:
+            self._reader.start(self._order.tickets(self._done))
+            self._next = self._assemble()
+        batch = self._next.result()
+        self._done += 1
+        self._next = self._assemble()
+        return batch
 
     def __iter__(self) -> Iterator[Batch]:
         return self
 
     def get_state(self) -> dict[str, Any]:
-        """The position in the stream: a small JSON-like dict, the same for any worker count."""
-        return self._iterator.get_state()
+        """The position in the stream: the same JSON-like dict for any workers and hosts."""
+        return {"next_example": self._done * self._order.batch_size}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes to a position that `get_state` returned."""
-        with _workers_deaf_to_interrupts():
-            self._iterator.set_state(state)
-        self._started = False
+        if self._next is not None:
+            self._next.result()
+            self._next = None
+        self._done = int(state["next_example"]) // self._order.batch_size
 
     def close(self) -> None:
-        """Stops threads and worker processes."""
-        self._iterator.close()
+        """Stops threads and worker processes. Calling it twice is harmless."""
+        self._assembler.shutdown()
+        self._reader.close()
+
+    def _assemble(self) -> Future:
+        return self._assembler.submit(self._reader.batch, self._order.rows)
 
 
 def evaluation_batches(
-    source: Source, spec: InputSpec, *, batch_size: int, workers: int = 0
+    source: Source,
+    spec: InputSpec,
+    *,
+    batch_size: int,
+    workers: int = 0,
+    timeout: float = TIMEOUT_S,
 ) -> Iterator[Batch]:
     """Yields every video once, in order; the last batch is padded with `valid` False.
 
     Padding has `index` -1 and an empty `error`, which tells it from an unreadable video.
     """
-    dataset = (
-        grain.MapDataset.range(len(source))
-        .seed(0)  # crops of an evaluation are fixed; a seed is needed by random_map all the same
-        .random_map(LoadExample(source, spec))
-        .batch(batch_size, drop_remainder=False)
-        .to_iter_dataset(_READ)
+    ahead = _examples_ahead(spec, batch_size, workers)
+    reader = _Reader(
+        create_loader(source, spec, workers=workers, ahead=ahead, timeout=timeout), spec, ahead
     )
-    if workers:
-        dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
-    with _workers_deaf_to_interrupts():
-        iterator = iter(dataset)
-        first = list(itertools.islice(iterator, 1))
+    # Evenly spaced clips need no randomness; where a spec draws, an evaluation draws the same.
+    reader.start(Ticket(index, np.random.default_rng(index)) for index in range(len(source)))
     try:
-        for batch in itertools.chain(first, iterator):
-            missing = batch_size - len(batch["index"])
-            yield _pad(batch, missing) if missing else batch
+        for begin in range(0, len(source), batch_size):
+            rows = min(batch_size, len(source) - begin)
+            batch = reader.batch(rows)
+            yield _pad(batch, batch_size - rows) if rows < batch_size else batch
     finally:
-        iterator.close()
+        reader.close()
 
 
-@contextlib.contextmanager
-def _workers_deaf_to_interrupts() -> Iterator[None]:
-    """Wrap around what starts workers: they inherit a mask that keeps Ctrl-C from them.
+class _Reader:
+    """Takes examples from a loader in the order of their tickets, and stacks them."""
 
-    A terminal sends it to every process of a run, but only the main one should answer: it still
-    wants the workers' batches up to the step at which it stops.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    def __init__(self, loader: Loader, spec: InputSpec, ahead: int) -> None:
+        self._loader, self._ahead = loader, ahead
+        self._clips = (spec.views, spec.frames, spec.size, spec.size, 3)
+        self._tickets: Iterator[Ticket] = iter(())
+        self._submitted: deque[tuple[Ticket, Future]] = deque()
+
+    def start(self, tickets: Iterator[Ticket]) -> None:
+        """Begins with the first of `tickets`; forgets what was submitted before."""
+        self._tickets = iter(())
+        if self._submitted:
+            self.batch(len(self._submitted))
+        self._tickets = iter(tickets)
+        self._submit()
+
+    def batch(self, rows: int) -> Batch:
+        """Returns the next `rows` examples as one batch."""
+        video = np.empty((rows, *self._clips), np.uint8)
+        others = []
+        for row in range(rows):
+            ticket, future = self._submitted.popleft()
+            others.append(self._loader.take(ticket, future, video[row]))
+            self._submit()
+        return {"video": video} | {key: np.stack([e[key] for e in others]) for key in others[0]}
+
+    def close(self) -> None:
+        self._loader.close()
+
+    def _submit(self) -> None:
+        for ticket in itertools.islice(self._tickets, self._ahead - len(self._submitted)):
+            self._submitted.append((ticket, self._loader.submit(ticket)))
+
+
+def _examples_ahead(spec: InputSpec, rows: int, workers: int) -> int:
+    size = spec.views * spec.frames * spec.size**2 * 3
+    return max(2 * workers, min(2 * rows, _AHEAD_BYTES // size), 1)
 
 
 def _pad(batch: Batch, missing: int) -> Batch:
@@ -156,6 +170,3 @@ def _pad(batch: Batch, missing: int) -> Batch:
     padded["index"][-missing:] = -1
     padded["label"][-missing:] = -1
     return padded
-
-
-_READ = grain.ReadOptions(num_threads=4, prefetch_buffer_size=4)  # units: batches

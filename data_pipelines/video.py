@@ -61,7 +61,7 @@ class Video(Protocol):
 
         Returns:
           uint8 [N, size, size, 3] RGB, bilinear without antialiasing, to within a few grey levels
-          of `data_pipelines.crops.resize_crop` on the whole frames.
+          of `data_pipelines.crops.crops_of_frames`, which cuts them out of whole frames.
 
         Raises:
           BadVideo: a wanted frame cannot be decoded.

@@ -1,6 +1,6 @@
 """Reads frames of video files by position, exactly as a plain decode from the start would."""
 
+from data_pipelines.decode.limits import Limits
 from data_pipelines.decode.reader import VideoFileReader, open_video
-from data_pipelines.decode.stream import MAX_PIXELS
 
-__all__ = ["MAX_PIXELS", "VideoFileReader", "open_video"]
+__all__ = ["Limits", "VideoFileReader", "open_video"]

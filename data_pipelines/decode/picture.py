@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from data_pipelines.decode.stream import Unreadable
+from data_pipelines.decode.limits import Unreadable
 
 _SQUARE = 0.01  # pixels this close to square are not worth a resampling
 

@@ -12,8 +12,9 @@ import numpy as np
 from av.error import FFmpegError
 
 from data_pipelines.crops import crops_of_frames
+from data_pipelines.decode.limits import DEFAULT, Limits, Unreadable
 from data_pipelines.decode.picture import PictureMaker
-from data_pipelines.decode.stream import MAX_PIXELS, Unreadable, VideoStream
+from data_pipelines.decode.stream import VideoStream
 from data_pipelines.decode.timeline import Timeline, from_decoding, from_packets
 from data_pipelines.errors import BadVideo
 from data_pipelines.video import Box
@@ -27,7 +28,7 @@ def open_video(
     *,
     start: float | None = None,
     end: float | None = None,
-    max_pixels: int = MAX_PIXELS,
+    limits: Limits = DEFAULT,
 ) -> VideoFileReader:
     """Opens a video file, or the segment `start <= t < end` of it.
 
@@ -35,12 +36,12 @@ def open_video(
       path: the file.
       start: seconds from the first frame; None for the beginning.
       end: seconds from the first frame; None for the end.
-      max_pixels: largest height times width; larger pictures are refused.
+      limits: what the file may ask for before it is refused.
 
     Raises:
       BadVideo: the file cannot be opened, holds no video, or has no frame in the segment.
     """
-    return VideoFileReader(path, start, end, max_pixels)
+    return VideoFileReader(path, start, end, limits)
 
 
 class VideoFileReader:
@@ -55,7 +56,7 @@ class VideoFileReader:
       times: float64 [L] seconds, strictly increasing, 0 at the first frame (of the segment).
     """
 
-    def __init__(self, path: str, start: float | None, end: float | None, max_pixels: int) -> None:
+    def __init__(self, path: str, start: float | None, end: float | None, limits: Limits) -> None:
         """Opens the file; `open_video` says how."""
         self._path = path
         self._stream: VideoStream | None = None
@@ -63,8 +64,8 @@ class VideoFileReader:
         self._key = _UNKNOWN  # what names the frame decoded last
         try:
             with _refusing(path):
-                self._stream = stream = VideoStream(path, max_pixels)
-                self._picture = PictureMaker(stream.aspect, max_pixels)
+                self._stream = stream = VideoStream(path, limits)
+                self._picture = PictureMaker(stream.aspect, limits.pixels)
                 self._timeline = self._find_timeline(stream)
                 assert self._frame is not None
                 self._size = self._picture.size(self._frame)
@@ -103,6 +104,12 @@ class VideoFileReader:
         if wanted and not 0 <= wanted[0] <= wanted[-1] < len(self.times):
             raise IndexError(f"frames {wanted[0]}..{wanted[-1]} of a video of {len(self.times)}")
         pictures = {}
+        assert self._stream is not None
+        self._stream.restart_clock()
+        if not self._counted:  # else frames are named by counting them: none may be missing
+            self._stream.wanted = set(
+                self._timeline.keys[self._first + np.array(wanted, int)].tolist()
+            )
         with _refusing(self._path):
             for index in wanted:
                 pictures[index] = self._picture(self._fetch(self._first + index))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from fractions import Fraction
 
 import av
@@ -13,12 +13,7 @@ from av.error import FFmpegError, InvalidDataError
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream as AvVideoStream
 
-MAX_PIXELS = 8192 * 4320
-"""Largest picture decoded by default: 8K DCI, the largest that cameras deliver (106 MB of RGB)."""
-
-
-class Unreadable(Exception):
-    """What is wrong with a file, in one line; the reader adds the path."""
+from data_pipelines.decode.limits import Deadline, Limits, Unreadable
 
 
 class VideoStream:
@@ -31,14 +26,18 @@ class VideoStream:
       codec: FFmpeg's name of the decoder.
       reorders: whether frames are shown in another order than they are stored.
       expected_packets: packets listed in the file's index, 0 without an index.
+      wanted: `pts` of the frames that are wanted, None for all. A frame that is neither wanted nor
+        needed to decode another is passed over, which is cheaper than decoding it.
     """
 
-    def __init__(self, path: str, max_pixels: int = MAX_PIXELS) -> None:
+    wanted: Container[int] | None = None
+
+    def __init__(self, path: str, limits: Limits) -> None:
         """Opens the file.
 
         Args:
           path: a local file. Its content cannot make FFmpeg open anything but local files.
-          max_pixels: largest height times width to decode.
+          limits: what it may ask for; the time counts from here.
 
         Raises:
           Unreadable: no video stream, an unknown codec, or a picture that is too large.
@@ -46,7 +45,8 @@ class VideoStream:
         """
         if pathlib.Path(path).is_file() and os.path.getsize(path) == 0:
             raise Unreadable("the file is empty")
-        self._path, self._max_pixels = path, max_pixels
+        self._path, self._limits = path, limits
+        self.restart_clock()
         self._first_packet: tuple[int | None, ...] | None = None
         self._fresh = True
         self._open()
@@ -58,10 +58,10 @@ class VideoStream:
             self.codec = codec.name
             self.reorders = bool(codec.has_b_frames)
             self.expected_packets = len(stream.index_entries)
-            if codec.width * codec.height > max_pixels:
+            if codec.width * codec.height > limits.pixels:
                 raise Unreadable(
                     f"a picture of {codec.width}x{codec.height} is larger than the limit of "
-                    f"{max_pixels} pixels"
+                    f"{limits.pixels} pixels"
                 )
         except BaseException:
             self.close()
@@ -83,16 +83,29 @@ class VideoStream:
             codec.thread_type = "NONE"
             codec.thread_count = 1  # workers are processes: threads within them only compete
             # The picture may turn out larger than the container declares: the decoder checks too.
-            codec.options = {"max_pixels": str(self._max_pixels)}
+            codec.options = {"max_pixels": str(self._limits.pixels)}
         except BaseException:
             self._container.close()
             raise
 
+    def restart_clock(self) -> None:
+        """Begins a new operation, which may take `limits.seconds` again."""
+        self._deadline = Deadline(self._limits)
+
     def packets(self) -> Iterator[av.Packet]:
-        """Yields every packet that holds data, in file order, without decoding."""
+        """Yields every packet that holds data, in file order, without decoding.
+
+        Raises:
+          Unreadable: there are more than a file may have.
+        """
         self._fresh = False
+        count = 0
         for packet in self._container.demux(self._stream):
             if packet.size:
+                self._deadline.check()
+                count += 1
+                if count > self._limits.frames:
+                    raise Unreadable(f"it has more than {self._limits.frames} frames, the limit")
                 self._first_packet = self._first_packet or _identity(packet)
                 yield packet
 
@@ -136,9 +149,15 @@ class VideoStream:
     def _decode(self, packets: Iterable[av.Packet]) -> Iterator[av.VideoFrame]:
         self._fresh = False
         started, trouble = False, None
+        codec, skips = self._stream.codec_context, False
+        codec.skip_frame = "DEFAULT"
         for packet in packets:  # the last one is empty and drains the frames held for reordering
+            self._deadline.check()
+            skip = self.wanted is not None and packet.pts not in self.wanted
+            if skip != skips:
+                codec.skip_frame, skips = "NONREF" if skip else "DEFAULT", skip
             try:
-                frames = self._stream.codec_context.decode(packet)
+                frames = codec.decode(packet)
             except FFmpegError as error:
                 # A recording may begin in the middle of a group of pictures: nothing is lost by
                 # passing over what precedes the first frame.

@@ -7,7 +7,8 @@ import dataclasses
 import av
 import numpy as np
 
-from data_pipelines.decode.stream import Unreadable, VideoStream
+from data_pipelines.decode.limits import Unreadable
+from data_pipelines.decode.stream import VideoStream
 
 
 @dataclasses.dataclass(frozen=True)

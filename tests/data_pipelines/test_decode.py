@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipelines.decode import VideoFileReader, open_video
+from data_pipelines.decode import Limits, VideoFileReader, open_video
 from data_pipelines.decode.picture import turn_upright
 from data_pipelines.errors import BadVideo
 from data_pipelines.video import Video
@@ -139,15 +139,25 @@ def test_stops_at_the_last_wanted_frame_and_jumps_ahead(
     steps = []
     step = VideoFileReader._step
     monkeypatch.setattr(VideoFileReader, "_step", lambda self: (steps.append(1), step(self))[1])
-    with open_video(str(made("h264.mp4"))) as reader:  # keyframes at 0, 12, 24 and 36
-        reader.frames([2, 0, 2])
-        assert len(steps) == 3
-        reader.frames([5, 4])
-        assert len(steps) == 6
-        reader.frames([26])
-        assert len(steps) == 9
-        reader.frames([1])
-        assert len(steps) == 11
+
+    def decoded(*plans: list[int]) -> list[int]:
+        """Frames that came out of the decoder for each of `plans`."""
+        counts = []
+        with open_video(str(made("h264.mp4"))) as reader:  # keyframes at 0, 12, 24 and 36
+            before = 0
+            for plan in plans:
+                reader.frames(plan)
+                counts.append(len(steps) - before)
+                before = len(steps)
+        steps.clear()
+        return counts
+
+    assert decoded([2, 0, 2, 1]) == [3]
+    assert decoded([2, 1, 0], [26, 25, 24])[1] == 3
+    assert decoded([24, 25, 26], [1])[1] <= 2
+    every, sparse = decoded(list(range(12))), decoded([0, 11])
+    assert every == [12]
+    assert sparse[0] < 10  # frames that no other needs are passed over
 
 
 def test_irregular_times_are_exact(tmp_path: pathlib.Path) -> None:
@@ -182,7 +192,7 @@ def test_pixels_are_made_square(tmp_path: pathlib.Path) -> None:
     narrow = picture.reshape(HEIGHT, WIDTH, 2, 3).mean(2)
     assert np.abs(narrow - plain(path)[3]).mean() < 4
     with pytest.raises(BadVideo, match="too large"):
-        open_video(str(path), max_pixels=HEIGHT * WIDTH + 1).frames([0])
+        open_video(str(path), limits=Limits(pixels=HEIGHT * WIDTH + 1)).frames([0])
 
 
 @pytest.mark.parametrize("angle", [-90, 90, 180])
@@ -242,7 +252,9 @@ def test_what_is_no_video_is_refused_with_a_reason(
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(whole[: len(whole) * 2 // 3])
     assert refused(cut)
-    assert "larger than the limit" in refused(made("h264.mp4"), max_pixels=HEIGHT * WIDTH - 1)
+    assert "larger than the limit" in refused(
+        made("h264.mp4"), limits=Limits(pixels=HEIGHT * WIDTH - 1)
+    )
     sound = tmp_path / "sound.mp4"
     with av.open(str(sound), "w") as container:
         stream = container.add_stream("aac", rate=8000)
@@ -312,7 +324,7 @@ def test_files_are_closed_after_success_and_failure(made: Callable[[str], pathli
     assert opened() > before
     reader.close()
     reader.close()
-    for options in ({"start": 99.0}, {"max_pixels": 1}):
+    for options in ({"start": 99.0}, {"limits": Limits(pixels=1)}):
         with pytest.raises(BadVideo):
             open_video(str(path), **options)
     assert opened() == before
@@ -375,3 +387,29 @@ def test_nasty_frames_equal_a_plain_decode(real_data: pathlib.Path) -> None:
             check(reader, [last, last // 2, last // 3 + 1, 0], expected)
             check(reader, [last // 4, last - 1], expected)
     plain.cache_clear()
+
+
+def test_limits_of_frames_and_time(made: Callable[[str], pathlib.Path]) -> None:
+    assert refused(made("h264.mp4"), limits=Limits(frames=FRAMES - 1)) == (
+        "it has more than 39 frames, the limit"
+    )
+    with open_video(str(made("h264.mp4")), limits=Limits(frames=FRAMES)) as reader:
+        assert len(reader.times) == FRAMES
+    assert "took more than 0 s" in refused(made("h264.mp4"), limits=Limits(seconds=0.0))
+
+
+def test_the_time_limit_is_for_each_reading(
+    made: Callable[[str], pathlib.Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("data_pipelines.decode.limits.time.monotonic", lambda: now[0])
+    with open_video(str(made("long_gop.mp4")), limits=Limits(seconds=5.0)) as reader:
+        for _ in range(3):
+            now[0] += 4.0
+            reader.frames([FRAMES - 1])
+        monkeypatch.setattr(
+            "data_pipelines.decode.limits.time.monotonic",
+            lambda: now.__setitem__(0, now[0] + 1) or now[0],
+        )
+        with pytest.raises(BadVideo, match="took more than 5 s"):
+            reader.frames([0, FRAMES - 1])

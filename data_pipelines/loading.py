@@ -1,0 +1,173 @@
+"""Examples made ahead of time, in threads of this process or in isolated ones.
+
+Both deliver the same examples in the order asked for. Processes are what real collections want:
+they use all cores, and a decoder that hangs or crashes costs one example instead of the run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import mmap
+import os
+import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+
+from data_pipelines.examples import Example, load_example, stand_in
+from data_pipelines.isolation import IsolatedPool, Lost
+from data_pipelines.spec import InputSpec
+from data_pipelines.video import Source
+
+THREADS = 4  # of a loader without processes: a video is mostly decoded outside the interpreter lock
+
+
+@dataclasses.dataclass(frozen=True)
+class Ticket:
+    """One example to make.
+
+    Attributes:
+      index: which video.
+      rng: decides its clips and crops.
+    """
+
+    index: int
+    rng: np.random.Generator
+
+
+class Loader(Protocol):
+    """Makes examples in the background. Every `submit` must be followed by one `take`."""
+
+    def submit(self, ticket: Ticket) -> Future:
+        """Starts making an example."""
+        ...
+
+    def take(self, ticket: Ticket, future: Future, video_out: np.ndarray) -> Example:
+        """Waits for an example; writes its clips to `video_out` and returns its other fields."""
+        ...
+
+    def close(self) -> None:
+        """Stops; examples under way are lost. Calling it twice is harmless."""
+        ...
+
+
+def create_loader(
+    source: Source, spec: InputSpec, *, workers: int, ahead: int, timeout: float
+) -> Loader:
+    """Makes a loader.
+
+    Args:
+      source: the videos.
+      spec: the clips wanted of each.
+      workers: processes; 0 for threads of this process, which cannot be stopped when they hang.
+      ahead: greatest number of examples submitted and not yet taken.
+      timeout: seconds after which a process gives a video up.
+    """
+    if workers:
+        return _ProcessLoader(source, spec, workers, ahead, timeout)
+    return _ThreadLoader(source, spec)
+
+
+class _ThreadLoader:
+    def __init__(self, source: Source, spec: InputSpec) -> None:
+        self._source, self._spec = source, spec
+        self._pool = ThreadPoolExecutor(THREADS)
+
+    def submit(self, ticket: Ticket) -> Future:
+        return self._pool.submit(load_example, self._source, self._spec, ticket.index, ticket.rng)
+
+    def take(self, ticket: Ticket, future: Future, video_out: np.ndarray) -> Example:
+        example = future.result()
+        np.copyto(video_out, example.pop("video"))
+        return example
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+class _ProcessLoader:
+    """Clips come back through shared memory, one slot for every example ahead."""
+
+    def __init__(
+        self, source: Source, spec: InputSpec, workers: int, ahead: int, timeout: float
+    ) -> None:
+        self._source, self._spec = source, spec
+        self._slots = _Slots(ahead, _clip_shape(spec))
+        self._free = list(range(ahead))
+        self._of: dict[Future, tuple[int, _Task]] = {}
+        self._pool = IsolatedPool(
+            functools.partial(_load_into_slot, source, spec, self._slots.path, ahead),
+            workers,
+            timeout,
+        )
+
+    def submit(self, ticket: Ticket) -> Future:
+        slot = self._free.pop()
+        task = (ticket.index, ticket.rng, slot)
+        future = self._pool.submit(task)
+        self._of[future] = slot, task
+        return future
+
+    def take(self, ticket: Ticket, future: Future, video_out: np.ndarray) -> Example:
+        slot, task = self._of.pop(future)
+        example = self._pool.result(task, future)
+        if isinstance(example, Lost):
+            example = stand_in(self._source, self._spec, ticket.index, example.reason)
+            np.copyto(video_out, example.pop("video"))
+        else:
+            np.copyto(video_out, self._slots.arrays[slot])
+        self._free.append(slot)
+        return example
+
+    def close(self) -> None:
+        self._pool.close()
+        self._slots.close()
+
+
+_Task = tuple[int, np.random.Generator, int]
+
+
+def _load_into_slot(source: Source, spec: InputSpec, path: str, count: int, task: _Task) -> Example:
+    """What a process does: makes an example, and leaves its clips in a slot."""
+    index, rng, slot = task
+    example = load_example(source, spec, index, rng)
+    np.copyto(_opened_slots(path, count, _clip_shape(spec))[slot], example.pop("video"))
+    return example
+
+
+def _clip_shape(spec: InputSpec) -> tuple[int, ...]:
+    return spec.views, spec.frames, spec.size, spec.size, 3
+
+
+@functools.cache
+def _opened_slots(path: str, count: int, shape: tuple[int, ...]) -> np.ndarray:
+    with open(path, "r+b") as file:
+        return _map_slots(file.fileno(), count, shape)
+
+
+def _map_slots(descriptor: int, count: int, shape: tuple[int, ...]) -> np.ndarray:
+    memory = mmap.mmap(descriptor, count * int(np.prod(shape)))
+    return np.frombuffer(memory, np.uint8).reshape(count, *shape)
+
+
+class _Slots:
+    """uint8 [count, *shape] that other processes map too, by a path.
+
+    An anonymous file rather than /dev/shm, which containers limit to 64 MB; where the system has
+    none, a temporary file.
+    """
+
+    def __init__(self, count: int, shape: tuple[int, ...]) -> None:
+        if hasattr(os, "memfd_create"):
+            self._file = os.fdopen(os.memfd_create("clips"), "r+b")
+            self.path = f"/proc/{os.getpid()}/fd/{self._file.fileno()}"
+        else:
+            self._file = tempfile.NamedTemporaryFile()  # noqa: SIM115 (closed by `close`)
+            self.path = self._file.name
+        self._file.truncate(count * int(np.prod(shape)))
+        self.arrays = _map_slots(self._file.fileno(), count, shape)
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,122 @@
+"""Which video comes where in the endless stream of training examples, and with which randomness."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterator, Sequence
+
+import grain
+import numpy as np
+
+from data_pipelines.errors import UserError
+from data_pipelines.loading import Ticket
+from data_pipelines.sources.mixture import Mixture
+from data_pipelines.video import Source
+
+
+class TrainOrder:
+    """The global stream of examples, of which every host reads its rows of each batch.
+
+    Every epoch is a new shuffle of all videos, of which the last `len(source) % batch_size` are
+    left out, so that a batch never holds one video twice (it would be its own negative).
+
+    Of a `Mixture`, every batch holds the same number of each part's videos, as near to its weight
+    as whole numbers allow, and each part has epochs of its own.
+
+    Args:
+      source: the videos.
+      batch_size: examples of the global batch, over all hosts.
+      seed: the stream is a function of it, of the source's length and of the batch size.
+      host: (index, count) of this process.
+
+    Attributes:
+      batch_size: see above.
+      rows: examples of each batch that this host reads.
+    """
+
+    def __init__(self, source: Source, batch_size: int, seed: int, host: tuple[int, int]) -> None:
+        index, count = host
+        if batch_size % count:
+            raise UserError(
+                f"batch_size = {batch_size} is not divisible by {count} hosts; set "
+                f"--config.batch_size={max(1, batch_size // count) * count}"
+            )
+        self.batch_size = batch_size
+        self.rows = batch_size // count
+        parts = source.parts if isinstance(source, Mixture) else ((0, len(source), 1.0),)
+        per_batch = shares([weight for *_, weight in parts], batch_size)
+        self._streams = []
+        for number, ((start, stop, weight), examples) in enumerate(zip(parts, per_batch)):
+            _check(source, start, stop, weight, examples, batch_size)
+            self._streams.append(_endless(start, stop, examples, seed + number))
+        # The rows of a batch as (stream, which of its examples of this batch), well mixed, so that
+        # hosts get like shares of every part.
+        rows = [(s, k) for s, examples in enumerate(per_batch) for k in range(examples)]
+        rows.sort(key=lambda row: (row[1] + 0.5) / per_batch[row[0]])
+        self._per_batch = per_batch
+        self._rows = rows[index * self.rows : (index + 1) * self.rows]
+
+    def tickets(self, batch: int) -> Iterator[Ticket]:
+        """Yields this host's tickets from global batch number `batch` on, without end."""
+        for number in itertools.count(batch):
+            for stream, rank in self._rows:
+                position = number * self._per_batch[stream] + rank
+                ticket = self._streams[stream][position]
+                assert ticket is not None
+                yield ticket
+
+
+def shares(weights: Sequence[float], total: int) -> list[int]:
+    """Splits `total` by weights into whole numbers (largest remainders; the first of equal ones).
+
+    Args:
+      weights: each above 0; only their ratios matter.
+      total: what the result sums to.
+    """
+    exact = np.asarray(weights, np.float64) / np.sum(weights) * total
+    counts = np.floor(exact + 1e-9).astype(int)
+    largest = np.argsort(-(exact - counts), kind="stable")[: total - counts.sum()]
+    counts[largest] += 1
+    return counts.tolist()
+
+
+def _check(
+    source: Source, start: int, stop: int, weight: float, examples: int, batch_size: int
+) -> None:
+    """Refuses a batch that would hold none of a part, or a video twice."""
+    if stop - start == len(source):
+        if len(source) < batch_size:
+            raise UserError(
+                f"{source.name}: {len(source)} videos are fewer than batch_size = {batch_size}; "
+                f"set --config.batch_size={len(source)} or less, or add videos"
+            )
+        return
+    name = f"{source.name}: the part that begins with {source.info(start).id}"
+    if not examples:
+        raise UserError(
+            f"{name} has weight {weight:g}, less than one example in a batch of {batch_size}; "
+            "raise its weight or --config.batch_size"
+        )
+    if stop - start < examples:
+        raise UserError(
+            f"{name} has {stop - start} videos, but its weight {weight:g} asks for {examples} in "
+            f"every batch of {batch_size}; lower its weight or --config.batch_size"
+        )
+
+
+class _MakeTicket(grain.transforms.RandomMap):
+    def random_map(self, element: int, rng: np.random.Generator) -> Ticket:
+        return Ticket(int(element), copy.deepcopy(rng))  # grain uses its generators again
+
+
+def _endless(start: int, stop: int, per_batch: int, seed: int) -> grain.MapDataset:
+    usable = (stop - start) // per_batch * per_batch
+    return (
+        grain.MapDataset.range(start, stop)
+        .seed(seed)
+        .shuffle()
+        .slice(slice(0, usable))
+        .repeat()
+        .random_map(_MakeTicket())
+    )
