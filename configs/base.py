@@ -37,7 +37,11 @@ def get_config() -> ConfigDict:
     data.power = 1.0  # exponent of the decreasing and increasing laws
     data.crop_area = (0.3, 1.0)  # random resized crop: fraction of the frame
     data.crop_aspect = (0.5, 2.0)  # random resized crop: width / height
-    data.workers = 0  # processes that decode; 0 = threads of this process
+    data.workers = config_dict.placeholder(int)  # processes that decode; None = one per core, for
+    # moving_shapes 0; 0 = threads of this process, which nothing can stop if a decoder hangs
+    data.max_seconds = 60.0  # for one video; then it is given up as unreadable
+    data.max_pixels = 8192 * 4320  # height times width; larger pictures are refused
+    data.max_frames = 5_000_000  # of one file; longer ones are refused
     data.max_bad_fraction = 0.05  # more unreadable videos than this stop the run
 
     config.model = model = ConfigDict()

@@ -54,6 +54,6 @@ def _tiny(config: ConfigDict) -> None:
 def _small(config: ConfigDict) -> None:
     """One GPU: 16 frames of 112 pixels."""
     config.update(batch_size=128, steps=20_000)
-    config.data.update(size=112, workers=8)
+    config.data.update(size=112)
     config.optimizer.update(warmup_steps=500)
     config.eval.update(every=2_000)

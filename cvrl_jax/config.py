@@ -22,6 +22,8 @@ _AT_LEAST_ONE = (
     "steps",
     "data.frames",
     "data.size",
+    "data.max_pixels",
+    "data.max_frames",
     "eval.clips",
     "eval.train_clips",
     "eval.batch_size",
@@ -35,9 +37,13 @@ _AT_LEAST_ONE = (
     "head.hidden",
     "head.out",
 )
-_POSITIVE = ("optimizer.base_learning_rate", "eval.linear.learning_rate", "eval.knn_temperature")
+_POSITIVE = (
+    "data.max_seconds",
+    "optimizer.base_learning_rate",
+    "eval.linear.learning_rate",
+    "eval.knn_temperature",
+)
 _NOT_NEGATIVE = (
-    "data.workers",
     "data.train_videos",
     "data.test_videos",
     "data.power",
@@ -73,6 +79,8 @@ def validate(config: ConfigDict) -> None:
     for protocol in config.eval.protocols:
         _check("eval.protocols", protocol, protocol in PROTOCOLS, nearest(protocol, PROTOCOLS))
     data = config.data
+    if data.workers is not None:
+        _check("data.workers", data.workers, data.workers >= 0, "must not be negative")
     _check("data.stride", data.stride, data.stride > 0, "must be above 0")
     if data.stride_unit == "frames":
         _check(

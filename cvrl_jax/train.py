@@ -31,6 +31,7 @@ from cvrl_jax.parallel.mesh import make_mesh, put_batch
 from cvrl_jax.state import abstract_state, create_state, make_embed, make_train_step
 from cvrl_jax.workdir import Workdir
 from data_pipelines.bad_examples import BadExamples
+from data_pipelines.loading import worker_count
 from data_pipelines.pipeline import TrainBatches
 from data_pipelines.sources import Sources, create_sources
 from data_pipelines.survey import survey
@@ -92,7 +93,7 @@ def train(
         method.inputs,
         batch_size=config.batch_size,
         seed=config.seed,
-        workers=config.data.workers,
+        workers=worker_count(config.data),
     )
     if not fresh:
         check_not_beyond(folder.path, config.steps)

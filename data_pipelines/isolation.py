@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, TimeoutError
@@ -24,6 +25,9 @@ R = TypeVar("R")
 
 ATTEMPTS = 2
 """How often a task is tried whose process dies: once may be the machine's fault, twice is not."""
+
+
+_START_S = 120.0  # for processes to start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +59,12 @@ class IsolatedPool(Generic[T, R]):
             initargs=(function,),
             context=multiprocessing.get_context("spawn"),
         )
+        ready: set[int] = set()
         with _signals_kept_from_children():
-            self._pool.schedule(os.getpid).result()  # starts the processes, under the mask
+            # Those that are still starting when the pool is closed would complain.
+            while len(ready) < workers:
+                polls = [self._pool.schedule(_say_ready) for _ in range(workers)]
+                ready |= {poll.result(timeout=_START_S) for poll in polls}
 
     def submit(self, argument: T) -> Future:
         """Schedules the function; hand the future to `result`."""
@@ -114,6 +122,11 @@ def isolated_map(
 
 
 _function: Callable[[Any], Any]
+
+
+def _say_ready() -> int:
+    time.sleep(0.02)  # leaves the next poll to another process
+    return os.getpid()
 
 
 def _install(function: Callable[[Any], Any]) -> None:

@@ -12,7 +12,7 @@ import mmap
 import os
 import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -30,11 +30,15 @@ class Ticket:
 
     Attributes:
       index: which video.
-      rng: decides its clips and crops.
+      entropy: seeds what decides its clips and crops; each >= 0.
     """
 
     index: int
-    rng: np.random.Generator
+    entropy: tuple[int, ...]
+
+    def rng(self) -> np.random.Generator:
+        """A fresh generator: equal tickets draw equally."""
+        return np.random.default_rng(self.entropy)
 
 
 class Loader(Protocol):
@@ -51,6 +55,13 @@ class Loader(Protocol):
     def close(self) -> None:
         """Stops; examples under way are lost. Calling it twice is harmless."""
         ...
+
+
+def worker_count(data: Any) -> int:
+    """Returns how many processes the config section `data` asks for."""
+    if data.workers is not None:
+        return int(data.workers)
+    return 0 if data.source == "moving_shapes" else len(os.sched_getaffinity(0))
 
 
 def create_loader(
@@ -76,7 +87,7 @@ class _ThreadLoader:
         self._pool = ThreadPoolExecutor(THREADS)
 
     def submit(self, ticket: Ticket) -> Future:
-        return self._pool.submit(load_example, self._source, self._spec, ticket.index, ticket.rng)
+        return self._pool.submit(load_example, self._source, self._spec, ticket.index, ticket.rng())
 
     def take(self, ticket: Ticket, future: Future, video_out: np.ndarray) -> Example:
         example = future.result()
@@ -105,7 +116,7 @@ class _ProcessLoader:
 
     def submit(self, ticket: Ticket) -> Future:
         slot = self._free.pop()
-        task = (ticket.index, ticket.rng, slot)
+        task = (ticket, slot)
         future = self._pool.submit(task)
         self._of[future] = slot, task
         return future
@@ -126,13 +137,13 @@ class _ProcessLoader:
         self._slots.close()
 
 
-_Task = tuple[int, np.random.Generator, int]
+_Task = tuple[Ticket, int]
 
 
 def _load_into_slot(source: Source, spec: InputSpec, path: str, count: int, task: _Task) -> Example:
     """What a process does: makes an example, and leaves its clips in a slot."""
-    index, rng, slot = task
-    example = load_example(source, spec, index, rng)
+    ticket, slot = task
+    example = load_example(source, spec, ticket.index, ticket.rng())
     np.copyto(_opened_slots(path, count, _clip_shape(spec))[slot], example.pop("video"))
     return example
 

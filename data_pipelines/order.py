@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Iterator, Sequence
 
@@ -42,7 +41,7 @@ class TrainOrder:
                 f"batch_size = {batch_size} is not divisible by {count} hosts; set "
                 f"--config.batch_size={max(1, batch_size // count) * count}"
             )
-        self.batch_size = batch_size
+        self.batch_size, self._seed = batch_size, seed
         self.rows = batch_size // count
         parts = source.parts if isinstance(source, Mixture) else ((0, len(source), 1.0),)
         per_batch = shares([weight for *_, weight in parts], batch_size)
@@ -62,9 +61,9 @@ class TrainOrder:
         for number in itertools.count(batch):
             for stream, rank in self._rows:
                 position = number * self._per_batch[stream] + rank
-                ticket = self._streams[stream][position]
-                assert ticket is not None
-                yield ticket
+                index = self._streams[stream][position]
+                assert index is not None
+                yield Ticket(int(index), (self._seed, stream, position))
 
 
 def shares(weights: Sequence[float], total: int) -> list[int]:
@@ -105,18 +104,6 @@ def _check(
         )
 
 
-class _MakeTicket(grain.transforms.RandomMap):
-    def random_map(self, element: int, rng: np.random.Generator) -> Ticket:
-        return Ticket(int(element), copy.deepcopy(rng))  # grain uses its generators again
-
-
 def _endless(start: int, stop: int, per_batch: int, seed: int) -> grain.MapDataset:
     usable = (stop - start) // per_batch * per_batch
-    return (
-        grain.MapDataset.range(start, stop)
-        .seed(seed)
-        .shuffle()
-        .slice(slice(0, usable))
-        .repeat()
-        .random_map(_MakeTicket())
-    )
+    return grain.MapDataset.range(start, stop).seed(seed).shuffle().slice(slice(0, usable)).repeat()

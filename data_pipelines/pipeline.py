@@ -112,7 +112,7 @@ def evaluation_batches(
         create_loader(source, spec, workers=workers, ahead=ahead, timeout=timeout), spec, ahead
     )
     # Evenly spaced clips need no randomness; where a spec draws, an evaluation draws the same.
-    reader.start(Ticket(index, np.random.default_rng(index)) for index in range(len(source)))
+    reader.start(Ticket(index, (index,)) for index in range(len(source)))
     try:
         for begin in range(0, len(source), batch_size):
             rows = min(batch_size, len(source) - begin)

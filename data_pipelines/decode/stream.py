@@ -153,7 +153,7 @@ class VideoStream:
         codec.skip_frame = "DEFAULT"
         for packet in packets:  # the last one is empty and drains the frames held for reordering
             self._deadline.check()
-            skip = self.wanted is not None and packet.pts not in self.wanted
+            skip = self.wanted is not None and (packet.pts is None or packet.pts not in self.wanted)
             if skip != skips:
                 codec.skip_frame, skips = "NONREF" if skip else "DEFAULT", skip
             try:

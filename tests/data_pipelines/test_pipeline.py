@@ -1,7 +1,10 @@
 import itertools
 import json
 import multiprocessing
+import os
 import pathlib
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from data_pipelines.pipeline import Batch, TrainBatches, evaluation_batches
 from data_pipelines.sources.files import FileSource, VideoFile
 from data_pipelines.sources.moving_shapes import MovingShapes
 from data_pipelines.spec import InputSpec
+from data_pipelines.video import Video
 
 PAIRS = InputSpec(clips=2, frames=2, stride=1, size=8)
 EVEN = InputSpec(clips=2, frames=2, stride=1, size=8, sampling="even", crop="center")
@@ -32,6 +36,14 @@ def take(
     got = list(itertools.islice(batches, steps))
     batches.close()
     return got
+
+
+def take_state(steps: int) -> dict:
+    batches = TrainBatches(shapes(10), PAIRS, batch_size=4, seed=3)
+    for _ in range(steps):
+        next(batches)
+    batches.close()
+    return batches.get_state()
 
 
 def assert_same(got: list[Batch], expected: list[Batch]) -> None:
@@ -64,13 +76,13 @@ def test_what_a_batch_holds() -> None:
     assert batch["label"].tolist() == [shapes(10).info(i).label for i in batch["index"]]
 
 
-def test_the_same_examples_on_one_host_and_on_two() -> None:
+@pytest.mark.parametrize("hosts", [2, 4])
+def test_the_batches_of_all_hosts_one_after_the_other_are_the_batch(hosts: int) -> None:
     whole = take(5)
-    parts = [take(5, host=(host, 2)) for host in (0, 1)]
+    parts = [take(5, host=(host, hosts)) for host in range(hosts)]
     for batch, *of_hosts in zip(whole, *parts):
         for key, value in batch.items():
-            for host, part in enumerate(of_hosts):
-                np.testing.assert_array_equal(part[key], np.split(value, 2)[host])
+            np.testing.assert_array_equal(np.concatenate([p[key] for p in of_hosts]), value)
 
 
 @settings(max_examples=12)
@@ -100,15 +112,19 @@ def test_a_restored_position_goes_on_exactly(videos, share, done, drawn, seed) -
     other.close()
 
 
-def test_batches_and_positions_are_the_same_for_any_number_of_workers_and_hosts() -> None:
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_batches_and_positions_are_the_same_for_any_number_of_workers(workers: int) -> None:
     expected = take(6)
-    batches = TrainBatches(shapes(10), PAIRS, batch_size=4, seed=3, workers=2)
+    batches = TrainBatches(shapes(10), PAIRS, batch_size=4, seed=3, workers=workers)
     assert_same([next(batches) for _ in range(3)], expected[:3])
     state = batches.get_state()
     assert_same([next(batches) for _ in range(3)], expected[3:])
     batches.close()
-    for workers in (0, 1):
-        assert_same(take(3, state=state, workers=workers), expected[3:])
+    assert_same(take(3, state=state), expected[3:])
+    batches = TrainBatches(shapes(10), PAIRS, batch_size=4, seed=3, workers=workers)
+    batches.set_state(take_state(3))
+    assert_same([next(batches) for _ in range(3)], expected[3:])
+    batches.close()
     (part,) = take(1, state=state, host=(1, 2))
     np.testing.assert_array_equal(part["video"], np.split(expected[3]["video"], 2)[1])
 
@@ -222,3 +238,26 @@ def test_closing_early_and_twice_leaves_no_process(workers: int, capfd) -> None:
     evaluation.close()
     assert not [p for p in multiprocessing.active_children() if p.is_alive()]
     assert "Traceback" not in capfd.readouterr().err
+
+
+class Trap(MovingShapes):
+    """Video 1 never comes back, video 2 kills its process."""
+
+    def open(self, index: int) -> Video:
+        if index == 1:
+            time.sleep(60)
+        if index == 2:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return super().open(index)
+
+
+def test_a_decoder_that_hangs_or_crashes_costs_one_example() -> None:
+    source = Trap(6, seed=0, size=16, frames=10)
+    (batch,) = evaluation_batches(source, EVEN, batch_size=6, workers=2, timeout=2.0)
+    assert batch["valid"].tolist() == [True, False, False, True, True, True]
+    assert "took more than 2 s" in batch["error"][1]
+    assert "crashed" in batch["error"][2]
+    (whole,) = evaluation_batches(shapes(6), EVEN, batch_size=6)
+    for row in (0, 3, 4, 5):
+        np.testing.assert_array_equal(batch["video"][row], whole["video"][row])
+    assert not batch["video"][[1, 2]].any()

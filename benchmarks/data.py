@@ -1,0 +1,305 @@
+"""What delivering clips costs, beside other libraries: raw files, prepared records, the pipeline.
+
+Command:
+  python benchmarks/data.py --root DIR --json OUT.json
+
+The work: a CVRL pair (two clips of 16 frames, stride 2, random resized crop) of every video of an
+evenly spaced sample below DIR. All readers take the same frames and, from raw files, the same
+crops, each on one thread of one process; rounds alternate, and the median counts. Times are CPU
+seconds of the process, so that other load disturbs them little. Rivals: pip install -e '.[bench]'.
+
+Results, as ratios: `raw_vs_best_rival`, `records_jpeg_vs_best_rival`,
+`records_jpeg_original_vs_best_rival`, `records_gop_vs_best_rival` (times the best rival reading the
+raw files); `overhead` (CPU time of a training pipeline over that of the bare reading, less 1);
+`workers_2_vs_1` (pairs per second of wall time); `memory_growth` of a worker over 5,000 clips.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import cProfile
+import dataclasses
+import functools
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import pstats
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+import cv2
+import data_rivals
+import numpy as np
+from tabulate import tabulate
+
+from data_pipelines.crops import random_resized_crop_box
+from data_pipelines.errors import BadVideo
+from data_pipelines.examples import clip_plan, load_example
+from data_pipelines.pipeline import TrainBatches
+from data_pipelines.sources.folder import scan_folder
+from data_pipelines.sources.records import open_records
+from data_pipelines.sources.subset import subset
+from data_pipelines.spec import InputSpec
+from data_pipelines.video import Source, Video
+
+BATCH = 8
+CLIPS_FOR_MEMORY = 5000
+STORAGES = {
+    "records_jpeg": ("--storage=jpeg", "--short_side=128"),
+    "records_gop": ("--storage=gop", "--short_side=128"),
+    "records_jpeg_original": ("--storage=jpeg", "--short_side=0"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One pair to read: from `path` or by `open`."""
+
+    path: str
+    open: Callable[[], Video]
+    positions_CxT: np.ndarray
+    boxes: list[tuple[int, int, int, int]]
+
+
+def pair_spec(size: int) -> InputSpec:
+    """The work."""
+    return InputSpec(clips=2, frames=16, stride=2, size=size)
+
+
+def readable_sample(root: pathlib.Path, videos: int) -> tuple[Source, list[str]]:
+    """Evenly spaced videos below `root`, and those of them that cannot be read."""
+    source = scan_folder(root)
+    chosen, bad = [], []
+    for index in np.unique(np.linspace(0, len(source) - 1, videos).astype(int)).tolist():
+        try:
+            with contextlib.closing(source.open(index)) as video:
+                video.frames([len(video.times) - 1])
+            chosen.append(index)
+        except BadVideo as error:
+            bad.append(str(error))
+    return subset(source, np.array(chosen)), bad
+
+
+def jobs(source: Source, spec: InputSpec) -> list[Job]:
+    """The same frames of the same videos for every reader; boxes by each video's size."""
+    made = []
+    for index in range(len(source)):
+        rng = np.random.default_rng(index)
+        open_it = functools.partial(source.open, index)
+        with contextlib.closing(open_it()) as video:
+            plan_CxT = clip_plan(video.times, spec, rng)
+            boxes = [random_resized_crop_box(rng, *video.size) for _ in range(spec.clips)]
+        made.append(Job(source.info(index).path, open_it, plan_CxT, boxes))
+    return made
+
+
+def ours(job: Job, size: int) -> np.ndarray:
+    """What a worker does with a video, once plan and boxes are drawn."""
+    with contextlib.closing(job.open()) as video:
+        places = [(int(i), b) for row_T, b in zip(job.positions_CxT, job.boxes) for i in row_T]
+        return video.crops(places, size).reshape(*job.positions_CxT.shape, size, size, 3)
+
+
+def race(readers: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median CPU seconds of each, in alternating rounds after one that is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in readers}
+    for counted in [False] + [True] * rounds:
+        for name, read in readers.items():
+            began = time.process_time()
+            read()
+            if counted:
+                seconds[name].append(time.process_time() - began)
+    return {name: float(np.median(taken)) for name, taken in seconds.items()}
+
+
+def compare(root: pathlib.Path, source: Source, size: int, rounds: int) -> dict[str, float]:
+    """Milliseconds of CPU per pair, by reader."""
+    spec = pair_spec(size)
+    raw = jobs(source, spec)
+    readers: dict[str, Callable[[], object]] = {"ours, raw": lambda: [ours(j, size) for j in raw]}
+    for name, read in data_rivals.RIVALS.items():
+        readers[name] = lambda read=read: [
+            read(j.path, j.positions_CxT, j.boxes, size) for j in raw
+        ]
+    for name in STORAGES:
+        (records,) = open_records(root / name).values()
+        stored = jobs(records, spec)
+        readers[name] = lambda stored=stored: [ours(j, size) for j in stored]
+    return {name: 1e3 * s / len(raw) for name, s in race(readers, rounds).items()}
+
+
+def prepare(source: Source, out: pathlib.Path) -> dict[str, float]:
+    """Stores the sample in every form; megabytes on disk of each."""
+    manifest = out / "sample.csv"
+    rows = [source.info(index).path for index in range(len(source))]
+    manifest.write_text("path\n" + "".join(f'"{os.path.abspath(row)}"\n' for row in rows))
+    root = os.path.commonpath([os.path.abspath(row) for row in rows])
+    sizes = {"raw": sum(os.path.getsize(row) for row in rows) / 1e6}
+    for name, options in STORAGES.items():
+        command = [
+            *(sys.executable, "-m", "data_pipelines.prepare", f"--input={manifest}"),
+            *(f"--root={root}", f"--output={out / name}", *options),
+        ]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        files = [file for file in (out / name).rglob("*") if file.is_file()]
+        sizes[name] = sum(file.stat().st_size for file in files) / 1e6
+    return sizes
+
+
+def profile(source: Source, size: int) -> dict[str, float]:
+    """Where the milliseconds of a pair from raw files go, by the calls that use them."""
+    raw = jobs(source, pair_spec(size))
+    recorder = cProfile.Profile()
+    with recorder:
+        for job in raw:
+            ours(job, size)
+    stages = {
+        "open": ("core.open",),
+        "packet times": ("demux", "packets"),
+        "decode": ("decode' of",),
+        "to RGB": ("reformat", "to_ndarray"),
+        "crop and resize": ("resize}",),
+    }
+    found = dict.fromkeys([*stages, "everything else"], 0.0)
+    for (file, _, function), (_, _, own, _, _) in pstats.Stats(recorder).stats.items():  # type: ignore[attr-defined]
+        place = f"{function} {file}"
+        names = [stage for stage, marks in stages.items() if any(m in place for m in marks)]
+        found[names[0] if names else "everything else"] += 1e3 * own / len(raw)
+    return found
+
+
+def cpu_seconds() -> float:
+    """Of this process and of its ended children."""
+    own, children = (resource.getrusage(who) for who in (0, resource.RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+def pipeline(source: Source, size: int, pairs: int) -> dict[str, float]:
+    """Overhead of the training pipeline, its scaling, and the time to the first batch."""
+    spec = pair_spec(size)
+    batches = max(1, pairs // BATCH)
+
+    def run(workers: int, count: int) -> tuple[float, float, float]:
+        before, began = cpu_seconds(), time.perf_counter()
+        with contextlib.closing(
+            TrainBatches(source, spec, batch_size=BATCH, seed=0, workers=workers)
+        ) as stream:
+            next(stream)
+            first = time.perf_counter() - began
+            for _ in range(count - 1):
+                next(stream)
+            wall = time.perf_counter() - began - first
+        return cpu_seconds() - before, wall, first
+
+    # The same number of examples by bare reading, of videos spread over the collection.
+    began = time.process_time()
+    for number in range(batches * BATCH):
+        load_example(source, spec, 97 * number % len(source), np.random.default_rng(number))
+    bare = time.process_time() - began
+    idle, _, _ = run(1, 1)  # start-up, and one batch with what is read ahead of it
+    full, wall_1, first_1 = run(1, batches + 1)
+    _, wall_2, first_2 = run(2, batches + 1)
+    _, _, first_0 = run(0, 1)
+    return {
+        "overhead": (full - idle) / bare - 1,
+        "workers_2_vs_1": wall_1 / wall_2,
+        "pairs_per_s_1_worker": batches * BATCH / wall_1,
+        "pairs_per_s_2_workers": batches * BATCH / wall_2,
+        "first_batch_s_0_workers": first_0,
+        "first_batch_s_1_worker": first_1,
+        "first_batch_s_2_workers": first_2,
+    }
+
+
+MEMORY = """
+import sys, pathlib, numpy as np
+sys.path.insert(0, sys.argv[3])
+from data import pair_spec, resident_mb
+from data_pipelines.errors import BadVideo
+from data_pipelines.examples import load_example
+from data_pipelines.sources.folder import scan_folder
+source = scan_folder(sys.argv[1])
+for number in range(int(sys.argv[2]) // 2 + 1):
+    load_example(source, pair_spec(112), number % len(source), np.random.default_rng(number))
+    if number % 250 == 0:
+        print(2 * number, round(resident_mb(), 1), flush=True)
+"""
+
+
+def resident_mb() -> float:
+    """Resident memory of this process (Linux)."""
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def memory(root: pathlib.Path, clips: int) -> list[tuple[int, float]]:
+    """Resident megabytes of a fresh process after so many clips."""
+    here = str(pathlib.Path(__file__).parent)
+    command = [sys.executable, "-c", MEMORY, str(root), str(clips), here]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [(int(n), float(mb)) for n, mb in (line.split() for line in lines.splitlines())]
+
+
+def main() -> None:
+    """Parses the command line, measures, prints, writes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--root", type=pathlib.Path, required=True, help="folder of videos")
+    parser.add_argument("--json", type=pathlib.Path, help="where to write the figures")
+    parser.add_argument("--videos", type=int, default=48, help="sample size")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[112, 224])
+    parser.add_argument("--clips", type=int, default=CLIPS_FOR_MEMORY, help="of the memory curve")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    data_rivals.load_torchvision()
+    source, bad = readable_sample(arguments.root, arguments.videos)
+    for reason in bad:
+        print("left out:", reason)
+    figures: dict[str, object] = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "python": platform.python_version(),
+        "versions": {
+            name: importlib.metadata.version(name)
+            for name in ("av", "opencv-python-headless", "decord", "pytorchvideo", "torchvision")
+        },
+        "videos": len(source),
+        "left_out": bad,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        figures["megabytes"] = prepare(source, pathlib.Path(folder))
+        for size in arguments.sizes:
+            taken = compare(pathlib.Path(folder), source, size, arguments.rounds)
+            best = min(taken[name] for name in data_rivals.RIVALS)
+            rows = [(name, ms, 1e3 / ms, best / ms) for name, ms in taken.items()]
+            print(f"\nA pair of 16 x {size} x {size}, {len(source)} videos")
+            head = ["reader", "CPU ms per pair", "pairs per CPU s", "times the best rival"]
+            print(tabulate(rows, head, floatfmt=".2f"))
+            figures[f"cpu_ms_per_pair_{size}"] = taken
+            suffix = "" if size == arguments.sizes[0] else f"_{size}"
+            figures[f"raw_vs_best_rival{suffix}"] = best / taken["ours, raw"]
+            for name in STORAGES:
+                figures[f"{name}_vs_best_rival{suffix}"] = best / taken[name]
+    size = arguments.sizes[0]
+    figures["profile_ms_per_pair"] = stages = profile(source, size)
+    print("\nOne pair from raw files (under the profiler)")
+    print(tabulate(stages.items(), ["stage", "ms"], floatfmt=".2f"))
+    figures |= pipeline(scan_folder(arguments.root), size, pairs=8 * len(source))
+    figures["bytes_to_device_per_clip"] = 16 * size * size * 3
+    figures["memory_mb"] = curve = memory(arguments.root, arguments.clips)
+    settled = [mb for clips, mb in curve if clips >= 500] or [curve[-1][1]]
+    figures["memory_growth"] = settled[-1] / settled[0] - 1
+    print("\n" + tabulate(curve, ["clips read", "resident MB"], floatfmt=".1f"))
+    print("\n" + json.dumps({k: v for k, v in figures.items() if isinstance(v, float)}, indent=2))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
