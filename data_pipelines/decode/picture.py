@@ -15,10 +15,15 @@ _SQUARE = 0.01  # pixels this close to square are not worth a resampling
 class PictureMaker:
     """Converts the frames of one video; keeps the colour converter between frames."""
 
-    def __init__(self, aspect: float, max_pixels: int) -> None:
-        """Takes the width over height of one pixel, and the largest picture to make."""
+    def __init__(self, first: av.VideoFrame, aspect: float, max_pixels: int) -> None:
+        """Takes the video's first frame, the width over height of a pixel, and a limit.
+
+        The first frame tells how all are turned. It is asked once because PyAV ties a frame whose
+        side data was read into a reference cycle, which keeps its pixels until the next collection.
+        """
         square = abs(aspect - 1.0) < _SQUARE
         self._aspect, self._max_pixels = 1.0 if square else aspect, max_pixels
+        self._matrix_3x3 = display_matrix(first)
         self._reformatter = VideoReformatter()
 
     def size(self, frame: av.VideoFrame) -> tuple[int, int]:
@@ -27,10 +32,8 @@ class PictureMaker:
         Raises:
           Unreadable: it would be too large.
         """
-        height, width = frame.height, max(1, round(frame.width * self._aspect))
-        if height * width > self._max_pixels:
-            raise Unreadable(f"a picture of {width}x{height} with square pixels is too large")
-        return (width, height) if _is_quarter_turn(display_matrix(frame)) else (height, width)
+        height, width = self._stored_size(frame)
+        return (width, height) if _is_quarter_turn(self._matrix_3x3) else (height, width)
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         """Returns uint8 [H, W, 3] RGB: pixels made square first, then turned upright.
@@ -38,15 +41,19 @@ class PictureMaker:
         Raises:
           Unreadable: the picture with square pixels would be too large.
         """
-        matrix_3x3 = display_matrix(frame)
-        height, width = self.size(frame)
-        if _is_quarter_turn(matrix_3x3):
-            height, width = width, height
+        height, width = self._stored_size(frame)
         picture_HxWx3 = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
         if width != frame.width:
             method = cv2.INTER_AREA if width < frame.width else cv2.INTER_LINEAR
             picture_HxWx3 = cv2.resize(picture_HxWx3, (width, height), interpolation=method)
-        return turn_upright(picture_HxWx3, matrix_3x3)
+        return turn_upright(picture_HxWx3, self._matrix_3x3)
+
+    def _stored_size(self, frame: av.VideoFrame) -> tuple[int, int]:
+        """Height and width with square pixels, before it is turned."""
+        height, width = frame.height, max(1, round(frame.width * self._aspect))
+        if height * width > self._max_pixels:
+            raise Unreadable(f"a picture of {width}x{height} with square pixels is too large")
+        return height, width
 
 
 def display_matrix(frame: av.VideoFrame) -> np.ndarray | None:

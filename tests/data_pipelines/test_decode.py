@@ -1,6 +1,7 @@
 import contextlib
 import csv
 import functools
+import gc
 import os
 import pathlib
 import time
@@ -413,3 +414,16 @@ def test_the_time_limit_is_for_each_reading(
         )
         with pytest.raises(BadVideo, match="took more than 5 s"):
             reader.frames([0, FRAMES - 1])
+
+
+def test_a_closed_reader_keeps_no_frame_in_memory(made: Callable[[str], pathlib.Path]) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            with open_video(str(made("h264.mp4"))) as reader:
+                reader.frames([0, 20])
+            left = [item for item in gc.get_objects() if isinstance(item, av.VideoFrame)]
+            assert not left
+    finally:
+        gc.enable()
