@@ -79,13 +79,16 @@ def _frame_size(frames: Sequence[np.ndarray]) -> tuple[int, int]:
     return sizes.pop()
 
 
-def resize_crop(frame_HxWx3: np.ndarray, box: Box, size: int) -> np.ndarray:
+def resize_crop(
+    frame_HxWx3: np.ndarray, box: Box, size: int, out: np.ndarray | None = None
+) -> np.ndarray:
     """Cuts a box out of a frame and resizes it to a square.
 
     Args:
       frame_HxWx3: uint8.
       box: (y, x, h, w) in pixels, inside the frame.
       size: side of the result in pixels, at least 1.
+      out: where to put it; None for a new array.
 
     Returns:
       uint8 [size, size, 3], bilinear without antialiasing.
@@ -98,7 +101,7 @@ def resize_crop(frame_HxWx3: np.ndarray, box: Box, size: int) -> np.ndarray:
     if not (0 <= y < y + h <= height and 0 <= x < x + w <= width):
         raise ValueError(f"crop box {box} is not inside a frame of {height} x {width} pixels")
     return cv2.resize(
-        frame_HxWx3[y : y + h, x : x + w], (size, size), interpolation=cv2.INTER_LINEAR
+        frame_HxWx3[y : y + h, x : x + w], (size, size), dst=out, interpolation=cv2.INTER_LINEAR
     )
 
 

@@ -25,6 +25,7 @@ _MAX_DISORDER = 16  # frames that may come late; the reorder buffer of H.264 and
 def open_video(
     path: str,
     *,
+    content: bytes | None = None,
     start: float | None = None,
     end: float | None = None,
     max_pixels: int = MAX_PIXELS,
@@ -33,6 +34,7 @@ def open_video(
 
     Args:
       path: the file.
+      content: what the file holds, where that is in memory; `path` then only names it.
       start: seconds from the first frame; None for the beginning.
       end: seconds from the first frame; None for the end.
       max_pixels: largest height times width; larger pictures are refused.
@@ -40,7 +42,7 @@ def open_video(
     Raises:
       BadVideo: the file cannot be opened, holds no video, or has no frame in the segment.
     """
-    return VideoFileReader(path, start, end, max_pixels)
+    return VideoFileReader(path, content, start, end, max_pixels)
 
 
 class VideoFileReader:
@@ -53,9 +55,17 @@ class VideoFileReader:
 
     Attributes:
       times: float64 [L] seconds, strictly increasing, 0 at the first frame (of the segment).
+      clock: seconds at which that frame is shown by the file's own clock, as its sound goes.
     """
 
-    def __init__(self, path: str, start: float | None, end: float | None, max_pixels: int) -> None:
+    def __init__(
+        self,
+        path: str,
+        content: bytes | None,
+        start: float | None,
+        end: float | None,
+        max_pixels: int,
+    ) -> None:
         """Opens the file; `open_video` says how."""
         self._path = path
         self._stream: VideoStream | None = None
@@ -63,10 +73,11 @@ class VideoFileReader:
         self._key = _UNKNOWN  # what names the frame decoded last
         try:
             with _refusing(path):
-                self._stream = stream = VideoStream(path, max_pixels)
+                self._stream = stream = VideoStream(path, content, max_pixels)
                 self._picture = PictureMaker(stream.aspect, max_pixels)
                 self._timeline = self._find_timeline(stream)
                 assert self._frame is not None
+                self._origin = float((self._frame.pts or 0) * stream.time_base)
                 self._size = self._picture.size(self._frame)
                 inside = self._timeline.between(start, end)
                 if not len(inside):
@@ -79,6 +90,7 @@ class VideoFileReader:
             raise
         self._first = int(inside[0])
         self.times = self._timeline.times[inside] - self._timeline.times[self._first]
+        self.clock = self._origin + float(self._timeline.times[self._first])
 
     @property
     def size(self) -> tuple[int, int]:

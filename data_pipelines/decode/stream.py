@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import pathlib
@@ -33,20 +34,25 @@ class VideoStream:
       expected_packets: packets listed in the file's index, 0 without an index.
     """
 
-    def __init__(self, path: str, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(
+        self, path: str, content: bytes | None = None, max_pixels: int = MAX_PIXELS
+    ) -> None:
         """Opens the file.
 
         Args:
           path: a local file. Its content cannot make FFmpeg open anything but local files.
+          content: what to read in place of the file.
           max_pixels: largest height times width to decode.
 
         Raises:
           Unreadable: no video stream, an unknown codec, or a picture that is too large.
           OSError, FFmpegError: the file cannot be opened.
         """
-        if pathlib.Path(path).is_file() and os.path.getsize(path) == 0:
+        if not content and (
+            content is not None or (pathlib.Path(path).is_file() and os.path.getsize(path) == 0)
+        ):
             raise Unreadable("the file is empty")
-        self._path, self._max_pixels = path, max_pixels
+        self._path, self._content, self._max_pixels = path, content, max_pixels
         self._first_packet: tuple[int | None, ...] | None = None
         self._fresh = True
         self._open()
@@ -71,7 +77,8 @@ class VideoStream:
         # "file:" stops FFmpeg from reading a name such as "concat:a" or "http:b" as a protocol.
         try:
             self._container = av.open(
-                f"file:{self._path}",
+                f"file:{self._path}" if self._content is None else io.BytesIO(self._content),
+                "r",
                 metadata_errors="ignore",
                 container_options={"protocol_whitelist": "file"},
             )
