@@ -6,14 +6,17 @@ from setuptools import find_packages, setup
 
 CORE = [
     "absl-py",
+    "array_record>=0.6",
     "av>=14",
     "clu>=0.0.12",
     "flax>=0.12",
+    "fsspec>=2024.2",
     "grain>=0.2.15",
     "jax>=0.9",
     "jinja2>=3.1",
     "matplotlib>=3.8",
     "ml-collections>=1.0",
+    "msgpack>=1.0.5",
     "numpy>=1.26",
     "opencv-python-headless>=4.9",
     "optax>=0.2.5",
@@ -22,11 +25,20 @@ CORE = [
     "pillow>=10",
     "pyarrow>=15",
     "scikit-learn>=1.4",
+    "simplejpeg>=1.8",
     "tensorboardX>=2.6",
     "threadpoolctl>=3",
     "tqdm>=4.66",
 ]
-DEV = ["hypothesis>=6.100", "pyright>=1.1.380", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6"]
+PREPARE = ["apache-beam>=2.61"]
+DEV = [
+    *PREPARE,
+    "hypothesis>=6.100",
+    "pyright>=1.1.380",
+    "pytest>=8",
+    "pytest-xdist>=3.5",
+    "ruff>=0.6",
+]
 
 setup(
     name="cvrl_jax",
@@ -42,6 +54,9 @@ setup(
     extras_require={
         "cuda12": ["jax[cuda12]"],
         "dev": DEV,
+        "gcs": ["gcsfs>=2024.2"],
+        "prepare": PREPARE,
+        "s3": ["s3fs>=2024.2"],
         "tfds": ["tensorflow-datasets>=4.9.7"],
         "tpu": ["jax[tpu]"],
         "wandb": ["wandb>=0.17"],

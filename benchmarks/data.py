@@ -53,7 +53,7 @@ BATCH = 8
 CLIPS_FOR_MEMORY = 5000
 STORAGES = {
     "records_jpeg": ("--storage=jpeg", "--short_side=128"),
-    "records_gop": ("--storage=gop", "--short_side=128"),
+    "records_gop": ("--storage=h264", "--short_side=128"),
     "records_jpeg_original": ("--storage=jpeg", "--short_side=0"),
 }
 
@@ -129,7 +129,7 @@ def compare(root: pathlib.Path, source: Source, size: int, rounds: int) -> dict[
             read(j.path, j.positions_CxT, j.boxes, size) for j in raw
         ]
     for name in STORAGES:
-        (records,) = open_records(root / name).values()
+        (records,) = open_records(str(root / name)).values()
         stored = jobs(records, spec)
         readers[name] = lambda stored=stored: [ours(j, size) for j in stored]
     return {name: 1e3 * s / len(raw) for name, s in race(readers, rounds).items()}
@@ -144,8 +144,8 @@ def prepare(source: Source, out: pathlib.Path) -> dict[str, float]:
     sizes = {"raw": sum(os.path.getsize(row) for row in rows) / 1e6}
     for name, options in STORAGES.items():
         command = [
-            *(sys.executable, "-m", "data_pipelines.prepare", f"--input={manifest}"),
-            *(f"--root={root}", f"--output={out / name}", *options),
+            *(sys.executable, "-m", "data_pipelines.prepare", f"--manifest={manifest}"),
+            *(f"--input={root}", f"--output={out / name}", *options),
         ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         files = [file for file in (out / name).rglob("*") if file.is_file()]

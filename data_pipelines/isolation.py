@@ -52,7 +52,7 @@ class IsolatedPool(Generic[T, R]):
     """
 
     def __init__(self, function: Callable[[T], R], workers: int, timeout: float) -> None:
-        self._timeout = timeout
+        self._workers, self._timeout = workers, timeout
         self._pool = pebble.ProcessPool(
             max_workers=workers,
             initializer=_install,
@@ -87,6 +87,22 @@ class IsolatedPool(Generic[T, R]):
                 future = self.submit(argument)
         raise AssertionError
 
+    def map(self, arguments: Iterable[T], ahead: int = 8) -> Iterator[tuple[T, R | Lost]]:
+        """Yields (argument, result or `Lost`) in the order of `arguments`, drawn as results are.
+
+        Args:
+          arguments: what the function is applied to.
+          ahead: results per worker that may wait for a slower one before them.
+        """
+        running: deque[tuple[T, Future]] = deque()
+        for argument in arguments:
+            running.append((argument, self.submit(argument)))
+            if len(running) >= ahead * self._workers:
+                first, future = running.popleft()
+                yield first, self.result(first, future)
+        for argument, future in running:
+            yield argument, self.result(argument, future)
+
     def close(self) -> None:
         """Stops the processes; running tasks are lost."""
         self._pool.stop()
@@ -110,15 +126,8 @@ def isolated_map(
       workers: processes.
       timeout: seconds for each argument.
     """
-    running: deque[tuple[T, Future]] = deque()
     with IsolatedPool(function, workers, timeout) as pool:
-        for argument in arguments:
-            running.append((argument, pool.submit(argument)))
-            if len(running) >= 8 * workers:
-                first, future = running.popleft()
-                yield first, pool.result(first, future)
-        for argument, future in running:
-            yield argument, pool.result(argument, future)
+        yield from pool.map(arguments)
 
 
 _function: Callable[[Any], Any]

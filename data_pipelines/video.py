@@ -13,6 +13,21 @@ Box = tuple[int, int, int, int]
 
 
 @dataclasses.dataclass(frozen=True)
+class Caption:
+    """A sentence about a video, or spoken in it.
+
+    Attributes:
+      text: the sentence.
+      start: seconds of the video from which it holds, None for the beginning.
+      end: seconds of the video up to which it holds, None for the end.
+    """
+
+    text: str
+    start: float | None = None
+    end: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class VideoInfo:
     """What is known of a video without opening it.
 
@@ -20,11 +35,13 @@ class VideoInfo:
       id: unique within the source, the same in every run.
       path: the file, or "" where there is none.
       label: class index, -1 where the video has no label.
+      captions: what is said of it.
     """
 
     id: str
     path: str
     label: int = -1
+    captions: tuple[Caption, ...] = ()
 
 
 @runtime_checkable

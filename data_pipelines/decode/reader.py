@@ -27,6 +27,7 @@ _MAX_DISORDER = 16  # frames that may come late; the reorder buffer of H.264 and
 def open_video(
     path: str,
     *,
+    content: bytes | None = None,
     start: float | None = None,
     end: float | None = None,
     limits: Limits = DEFAULT,
@@ -35,6 +36,7 @@ def open_video(
 
     Args:
       path: the file.
+      content: what the file holds, where that is in memory; `path` then only names it.
       start: seconds from the first frame; None for the beginning.
       end: seconds from the first frame; None for the end.
       limits: what the file may ask for before it is refused.
@@ -42,7 +44,7 @@ def open_video(
     Raises:
       BadVideo: the file cannot be opened, holds no video, or has no frame in the segment.
     """
-    return VideoFileReader(path, start, end, limits)
+    return VideoFileReader(path, content, start, end, limits)
 
 
 class VideoFileReader:
@@ -55,9 +57,17 @@ class VideoFileReader:
 
     Attributes:
       times: float64 [L] seconds, strictly increasing, 0 at the first frame (of the segment).
+      clock: seconds at which that frame is shown by the file's own clock, as its sound goes.
     """
 
-    def __init__(self, path: str, start: float | None, end: float | None, limits: Limits) -> None:
+    def __init__(
+        self,
+        path: str,
+        content: bytes | None,
+        start: float | None,
+        end: float | None,
+        limits: Limits,
+    ) -> None:
         """Opens the file; `open_video` says how."""
         self._path = path
         self._stream: VideoStream | None = None
@@ -65,9 +75,10 @@ class VideoFileReader:
         self._key = _UNKNOWN  # what names the frame decoded last
         try:
             with _refusing(path):
-                self._stream = stream = VideoStream(path, limits)
+                self._stream = stream = VideoStream(path, content, limits)
                 self._timeline = self._find_timeline(stream)
                 assert self._frame is not None
+                self._origin = float((self._frame.pts or 0) * stream.time_base)
                 self._picture = PictureMaker(self._frame, stream.aspect, limits.pixels)
                 self._size = self._picture.size(self._frame)
                 inside = self._timeline.between(start, end)
@@ -81,6 +92,7 @@ class VideoFileReader:
             raise
         self._first = int(inside[0])
         self.times = self._timeline.times[inside] - self._timeline.times[self._first]
+        self.clock = self._origin + float(self._timeline.times[self._first])
 
     @property
     def size(self) -> tuple[int, int]:
@@ -107,10 +119,10 @@ class VideoFileReader:
         pictures = {}
         assert self._stream is not None
         self._stream.restart_clock()
-        if not self._counted:  # else frames are named by counting them: none may be missing
-            self._stream.wanted = set(
-                self._timeline.keys[self._first + np.array(wanted, int)].tolist()
-            )
+        if wanted and not self._counted:  # counted frames are named by none being missing
+            keys = set(self._timeline.keys[self._first + np.array(wanted)].tolist())
+            # Those behind the last may be next to be asked for.
+            self._stream.skips = lambda pts, last=max(keys): pts < last and pts not in keys
         with _refusing(self._path):
             for index in wanted:
                 pictures[index] = self._picture(self._fetch(self._first + index))

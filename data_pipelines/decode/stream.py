@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import pathlib
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 
 import av
@@ -26,26 +27,29 @@ class VideoStream:
       codec: FFmpeg's name of the decoder.
       reorders: whether frames are shown in another order than they are stored.
       expected_packets: packets listed in the file's index, 0 without an index.
-      wanted: `pts` of the frames that are wanted, None for all. A frame that is neither wanted nor
-        needed to decode another is passed over, which is cheaper than decoding it.
+      skips: whether a frame with this `pts` may be missing from those that decoding delivers, if
+        no other needs it: passing it over is cheaper than decoding it.
     """
 
-    wanted: Container[int] | None = None
+    skips: Callable[[int], bool] = staticmethod(lambda pts: False)
 
-    def __init__(self, path: str, limits: Limits) -> None:
+    def __init__(self, path: str, content: bytes | None, limits: Limits) -> None:
         """Opens the file.
 
         Args:
           path: a local file. Its content cannot make FFmpeg open anything but local files.
+          content: what to read in place of the file, None for the file.
           limits: what it may ask for; the time counts from here.
 
         Raises:
           Unreadable: no video stream, an unknown codec, or a picture that is too large.
           OSError, FFmpegError: the file cannot be opened.
         """
-        if pathlib.Path(path).is_file() and os.path.getsize(path) == 0:
+        if not content and (
+            content is not None or (pathlib.Path(path).is_file() and os.path.getsize(path) == 0)
+        ):
             raise Unreadable("the file is empty")
-        self._path, self._limits = path, limits
+        self._path, self._content, self._limits = path, content, limits
         self.restart_clock()
         self._first_packet: tuple[int | None, ...] | None = None
         self._fresh = True
@@ -71,7 +75,8 @@ class VideoStream:
         # "file:" stops FFmpeg from reading a name such as "concat:a" or "http:b" as a protocol.
         try:
             self._container = av.open(
-                f"file:{self._path}",
+                f"file:{self._path}" if self._content is None else io.BytesIO(self._content),
+                "r",
                 metadata_errors="ignore",
                 container_options={"protocol_whitelist": "file"},
             )
@@ -153,7 +158,7 @@ class VideoStream:
         codec.skip_frame = "DEFAULT"
         for packet in packets:  # the last one is empty and drains the frames held for reordering
             self._deadline.check()
-            skip = self.wanted is not None and (packet.pts is None or packet.pts not in self.wanted)
+            skip = packet.pts is not None and self.skips(packet.pts)
             if skip != skips:
                 codec.skip_frame, skips = "NONREF" if skip else "DEFAULT", skip
             try:

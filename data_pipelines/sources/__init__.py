@@ -13,12 +13,13 @@ from data_pipelines.errors import UserError
 from data_pipelines.sources.csv_manifest import read_manifest
 from data_pipelines.sources.folder import folder_splits
 from data_pipelines.sources.moving_shapes import MovingShapes
+from data_pipelines.sources.records import open_records
 from data_pipelines.sources.split_lists import read_hmdb51, read_ucf101
 from data_pipelines.sources.subset import Subset, hold_out, subset
 from data_pipelines.suggest import nearest
 from data_pipelines.video import Source
 
-SOURCES = ("moving_shapes", "folder", "csv", "ucf101", "hmdb51")
+SOURCES = ("moving_shapes", "folder", "csv", "ucf101", "hmdb51", "records")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +75,8 @@ def _read(data: Any) -> Mapping[str, Source]:
         )
     if root is None:
         raise UserError(f"config.data.source={data.source} needs --config.data.root=DIR")
+    if data.source == "records":
+        return open_records(data.root)
     if data.source == "folder":
         return folder_splits(root)
     if not data.lists:

@@ -1,0 +1,111 @@
+"""Command line: `python -m data_pipelines.prepare --input DIR --output OUT`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import importlib.util
+import json
+import logging
+import os
+import signal
+import sys
+import time
+
+from data_pipelines.errors import UserError
+from data_pipelines.prepare.encode import STORAGES, Encoding
+from data_pipelines.prepare.shards import Job
+from data_pipelines.sources.csv_manifest import read_manifest
+from data_pipelines.sources.folder import folder_splits
+
+_EPILOG = """Flags of Apache Beam are passed on, such as --runner=DataflowRunner (or SparkRunner,
+FlinkRunner) with its --project, --region, --temp_location. The same command goes on after a stop.
+Exit status: 0, or 1 when more than --max_bad_fraction of the videos could not be read; all others
+are prepared all the same, and quarantine.jsonl says which are not and why."""
+
+
+def main(argv: list[str]) -> int:
+    """Prepares records; prints the census as its last line."""
+    flags, rest = _parser().parse_known_args(argv)
+    if importlib.util.find_spec("apache_beam") is None:
+        raise UserError("preparing records needs Apache Beam: pip install 'cvrl_jax[prepare]'")
+    # Beam warns of each optional part of its own that is not installed.
+    logging.getLogger().addFilter(lambda record: "not found" not in record.getMessage())
+    from data_pipelines.prepare.pipeline import is_local, prepare  # takes a second to import
+
+    if not flags.input and not flags.manifest:
+        raise UserError("--input=DIR or --manifest=FILE.csv is needed: the videos to prepare")
+    open_input = functools.partial(folder_splits, flags.input)
+    if flags.manifest:
+        open_input = functools.partial(read_manifest, flags.manifest, flags.input)
+    encoding = Encoding(**{f.name: getattr(flags, f.name) for f in dataclasses.fields(Encoding)})
+    cores = len(os.sched_getaffinity(0)) if is_local(rest) else 1
+    job = Job(
+        open_input=open_input,
+        output=flags.output,
+        encoding=encoding,
+        videos_per_shard=flags.videos_per_shard,
+        workers=flags.workers or cores,
+        timeout=flags.timeout,
+    )
+    began = time.monotonic()
+    census = prepare(job, rest, quiet=flags.json)
+    seconds = time.monotonic() - began
+    if flags.json:
+        print(json.dumps(dataclasses.asdict(census) | {"seconds": round(seconds, 3)}))
+    else:
+        print(
+            f"{census.videos} videos: {census.written} written, {census.bad} bad; "
+            f"{census.hours:.3g} hours, {census.bytes / 1e6:.4g} MB in {seconds:.1f} s"
+        )
+    if census.bad > flags.max_bad_fraction * census.videos:
+        raise UserError(
+            f"{census.bad} of {census.videos} videos cannot be read, more than "
+            f"--max_bad_fraction={flags.max_bad_fraction:g}; {flags.output}/quarantine.jsonl says "
+            "why; the others are prepared and can be used"
+        )
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    default = Encoding()
+    parser = argparse.ArgumentParser(
+        prog="python -m data_pipelines.prepare", description=__doc__, epilog=_EPILOG,
+        allow_abbrev=False,
+    )  # fmt: skip
+    add = parser.add_argument
+    add("--input", metavar="DIR", help="folder of videos, or that which the manifest refers to")
+    add("--manifest", metavar="CSV", help="list `path[,label][,start,end][,split]`")
+    add("--output", metavar="OUT", required=True, help="folder, gs://... or s3://...")
+    add("--storage", choices=STORAGES, default=default.storage, help="default %(default)s: JPEG "
+        "frames read fastest, H.264 with a key frame every --gop frames is smallest")  # fmt: skip
+    add("--short_side", type=int, default=default.short_side, metavar="PIXELS",
+        help="larger frames are shrunk to it; 0 = never; default %(default)s")  # fmt: skip
+    add("--jpeg_quality", type=int, default=default.jpeg_quality, help="default %(default)s")
+    add("--crf", type=int, default=default.crf, help="H.264 quality; default %(default)s")
+    add("--gop", type=int, default=default.gop, help="default %(default)s")
+    add("--sound", action=argparse.BooleanOptionalAction, default=default.sound, help="keep it")
+    add("--videos_per_shard", type=int, default=256, help="default %(default)s")
+    add("--workers", type=int, default=0, help="processes; default: one per core here, on a "
+        "cluster one per Beam worker")  # fmt: skip
+    add("--timeout", type=float, default=600.0, metavar="SECONDS", help="per video; default "
+        "%(default)g")  # fmt: skip
+    add("--max_bad_fraction", type=float, default=0.05, help="default %(default)g")
+    add("--json", action="store_true", help="print the census as JSON, and no progress")
+    return parser
+
+
+def run() -> None:
+    """Runs, and turns what a user can mend into one line on stderr."""
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last whole shard", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,160 @@
+"""Makes shards, each with a receipt by which a finished one is known again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from array_record.python.array_record_module import ArrayRecordWriter
+
+from data_pipelines.errors import BadVideo, UserError
+from data_pipelines.isolation import IsolatedPool, Lost
+from data_pipelines.prepare.encode import Encoding
+from data_pipelines.prepare.plan import Shard, plan_shards
+from data_pipelines.prepare.schema import SHARD_OPTIONS
+from data_pipelines.prepare.storage import Storage
+from data_pipelines.prepare.transcode import Transcoder
+from data_pipelines.video import Source
+
+Progress = Callable[[int], None]
+"""Is told how many videos more are done."""
+
+_AHEAD = 3  # records per worker that may wait in memory
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What to prepare, and how; picklable.
+
+    Attributes:
+      open_input: gives the splits; called on every machine that takes part, with equal results.
+      output: folder or URL.
+      encoding: how videos are stored.
+      videos_per_shard: at least 1.
+      workers: processes that transcode, on each machine that takes part.
+      timeout: seconds after which a video is given up.
+    """
+
+    open_input: Callable[[], Mapping[str, Source]]
+    output: str
+    encoding: Encoding
+    videos_per_shard: int = 256
+    workers: int = 1
+    timeout: float = 600.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Receipt:
+    """What became of the videos of a shard.
+
+    Attributes:
+      rows: of the index.
+      bad: of the quarantine.
+      bytes: of the shard's file.
+      sha256: of the shard's file.
+    """
+
+    rows: list[dict[str, Any]]
+    bad: list[dict[str, str]]
+    bytes: int
+    sha256: str
+
+
+class ShardMaker:
+    """Makes the shards of a job one by one; a context manager that holds the processes."""
+
+    def __init__(self, job: Job) -> None:
+        self._storage = Storage(job.output)
+        self._splits = job.open_input()
+        plan = plan_shards(self._splits, job.encoding, job.videos_per_shard)
+        self._plan = {shard.name: shard for shard in plan}
+        self._pool = IsolatedPool(Transcoder(self._splits, job.encoding), job.workers, job.timeout)
+
+    def make(self, shard: Shard, progress: Progress) -> None:
+        """Makes a shard and its receipt, unless they are there and whole.
+
+        Raises:
+          UserError: the input is not the one that the shard was planned from.
+        """
+        if self._plan.get(shard.name) != shard:
+            raise UserError(
+                f"the list of videos is not the same everywhere (shard {shard.name}): "
+                "prepare from files that all machines see and nobody changes"
+            )
+        receipt = read_receipt(self._storage, shard)
+        if receipt is not None and _is_whole(self._storage, shard, receipt):
+            progress(shard.stop - shard.start)
+            return
+        receipt = self._write(shard, progress)
+        text = json.dumps(dataclasses.asdict(receipt), indent=1)
+        self._storage.write(_receipt_file(shard), text.encode())
+
+    def _write(self, shard: Shard, progress: Progress) -> Receipt:
+        source = self._splits[shard.split]
+        rows: list[dict[str, Any]] = []
+        bad: list[dict[str, str]] = []
+        name = shard_file(shard)
+        with self._storage.new_file(name) as path:
+            writer = ArrayRecordWriter(str(path), SHARD_OPTIONS)
+            places = [(shard.split, index) for index in range(shard.start, shard.stop)]
+            for (_, index), result in self._pool.map(places, _AHEAD):
+                info = source.info(index)
+                if isinstance(result, BadVideo | Lost):
+                    bad.append({"id": info.id, "path": info.path, "reason": result.reason})
+                else:
+                    data, content = result
+                    writer.write(data)
+                    rows.append(
+                        {
+                            "id": info.id,
+                            "path": info.path,
+                            "split": shard.split,
+                            "label": info.label,
+                            "captions": [dataclasses.asdict(c) for c in info.captions],
+                            "shard": f"{shard.name}.array_record",
+                            "position": len(rows),
+                        }
+                        | content
+                    )
+                progress(1)
+            writer.close()
+        return Receipt(rows, bad, self._storage.size(name) or 0, self._storage.sha256(name))
+
+    def close(self) -> None:
+        """Stops the processes."""
+        self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def shard_file(shard: Shard) -> str:
+    """Where a shard lies below the output folder."""
+    return f"shards/{shard.name}.array_record"
+
+
+def read_receipt(storage: Storage, shard: Shard) -> Receipt | None:
+    """The receipt of a shard, None where there is none."""
+    if storage.size(_receipt_file(shard)) is None:
+        return None
+    return Receipt(**json.loads(storage.read(_receipt_file(shard))))
+
+
+def _receipt_file(shard: Shard) -> str:
+    return f"shards/{shard.name}.json"
+
+
+def _is_whole(storage: Storage, shard: Shard, receipt: Receipt) -> bool:
+    name = shard_file(shard)
+    return storage.size(name) == receipt.bytes and storage.sha256(name) == receipt.sha256

@@ -1,0 +1,103 @@
+"""Videos read from records: only the frames that are wanted are decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import simplejpeg
+
+from data_pipelines.crops import crops_of_frames, resize_crop
+from data_pipelines.decode import Limits, open_video
+from data_pipelines.errors import BadVideo
+from data_pipelines.prepare.schema import Record
+from data_pipelines.video import Box, Video
+
+
+def open_record(record: Record, place: str, limits: Limits) -> Video:
+    """Opens the frames of a record; `place` says where it lies, for messages.
+
+    Raises:
+      BadVideo: the record contradicts itself, or its frames cannot be read.
+    """
+    times = np.asarray(record.times, np.float64)
+    if times.ndim != 1 or not len(times) or times[0] != 0 or not (np.diff(times) > 0).all():
+        raise BadVideo(place, "its times do not increase from 0")
+    if not 0 < record.height * record.width <= limits.pixels:
+        raise BadVideo(place, f"a picture of {record.width}x{record.height} pixels is refused")
+    if record.h264:
+        return H264Frames(record, times, place, limits)
+    return JpegFrames(record, times, place)
+
+
+class JpegFrames:
+    """One JPEG file per frame; a `Video`."""
+
+    def __init__(self, record: Record, times: np.ndarray, place: str) -> None:
+        if len(record.jpegs) != len(times):
+            raise BadVideo(place, f"{len(record.jpegs)} frames for {len(times)} times")
+        self.times, self.size = times, (record.height, record.width)
+        self._jpegs, self._place = record.jpegs, place
+
+    def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
+        """See `Video.frames`."""
+        pictures = {
+            index: self._decode(index, np.empty((*self.size, 3), np.uint8))
+            for index in {int(index) for index in indices}
+        }
+        return [pictures[int(index)] for index in indices]
+
+    def crops(self, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
+        """See `Video.crops`; each frame is decoded once, into memory used again for the next."""
+        rows: dict[int, list[int]] = {}
+        for row, (index, _) in enumerate(places):
+            rows.setdefault(index, []).append(row)
+        cut = np.empty((len(places), size, size, 3), np.uint8)
+        frame = np.empty((*self.size, 3), np.uint8)
+        for index, wanted in rows.items():
+            self._decode(index, frame)
+            for row in wanted:
+                resize_crop(frame, places[row][1], cut[row])
+        return cut
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _decode(self, index: int, frame_HxWx3: np.ndarray) -> np.ndarray:
+        # A picture larger than the record says does not fit, and is refused before it is decoded.
+        try:
+            picture = simplejpeg.decode_jpeg(
+                self._jpegs[index], fastdct=True, fastupsample=True, buffer=frame_HxWx3
+            )
+        except ValueError as error:
+            raise BadVideo(self._place, f"frame {index} is not a JPEG: {error}") from error
+        if picture.shape != frame_HxWx3.shape:
+            raise BadVideo(self._place, f"frame {index} is {picture.shape}, not {self.size}")
+        return frame_HxWx3
+
+
+class H264Frames:
+    """An MP4 file in memory whose frames are shown at the record's times; a `Video`."""
+
+    def __init__(self, record: Record, times: np.ndarray, place: str, limits: Limits) -> None:
+        self._file = open_video(place, content=record.h264, limits=limits)
+        self.times, self.size = times, (record.height, record.width)
+        if len(self._file.times) != len(times) or self._file.size != self.size:
+            self._file.close()
+            raise BadVideo(
+                place,
+                f"{len(self._file.times)} frames of {self._file.size} pixels, where its times and "
+                f"size say {len(times)} of {self.size}",
+            )
+
+    def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
+        """See `Video.frames`."""
+        return self._file.frames(indices)
+
+    def crops(self, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
+        """See `Video.crops`."""
+        return crops_of_frames(self, places, size)
+
+    def close(self) -> None:
+        """Releases the decoder."""
+        self._file.close()
