@@ -165,7 +165,7 @@ def profile(source: Source, size: int) -> dict[str, float]:
         "packet times": ("demux", "packets"),
         "decode": ("decode' of",),
         "to RGB": ("reformat", "to_ndarray"),
-        "crop and resize": ("resize}",),
+        "crop and resize": ("<resize>",),
     }
     found = dict.fromkeys([*stages, "everything else"], 0.0)
     for (file, _, function), (_, _, own, _, _) in pstats.Stats(recorder).stats.items():  # type: ignore[attr-defined]

@@ -121,8 +121,8 @@ class VideoFileReader:
         self._stream.restart_clock()
         if wanted and not self._counted:  # counted frames are named by none being missing
             keys = set(self._timeline.keys[self._first + np.array(wanted)].tolist())
-            # Those behind the last may be next to be asked for.
-            self._stream.skips = lambda pts, last=max(keys): pts < last and pts not in keys
+            last = max(keys)  # those behind it may be next to be asked for
+            self._stream.skips = lambda pts: pts < last and pts not in keys
         with _refusing(self._path):
             for index in wanted:
                 pictures[index] = self._picture(self._fetch(self._first + index))
