@@ -93,5 +93,6 @@ def finish(
         census=dataclasses.asdict(census),
         versions={p: importlib.metadata.version(p) for p in ("array_record", "av", "simplejpeg")},
     )
+    storage.remove_unfinished("shards")
     storage.write("dataset_info.json", info.to_json().encode())
     return census

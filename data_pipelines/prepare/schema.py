@@ -66,7 +66,9 @@ class Record:
       h264: an MP4 file whose i-th frame in the order shown is frame i. Its own times mean nothing.
       sound: a Matroska file with one audio track, b"" where the video is silent. What of the
         input's sound falls into the video, with a margin of 0.1 s on either side.
-      sound_start: seconds at which time 0 of `sound` falls on the clock of `times`.
+      sound_start: seconds at which the first sample of `sound` falls on the clock of `times`, below
+        0 if before the first frame. Later ones follow at the sampling rate: Matroska rounds their
+        times to milliseconds.
       version: `VERSION`.
     """
 

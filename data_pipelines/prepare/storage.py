@@ -95,6 +95,12 @@ class Storage:
         finally:
             path.unlink(missing_ok=True)
 
+    def remove_unfinished(self, folder: str) -> None:
+        """Removes what killed writers left in a folder; nobody may be writing to it."""
+        if self._local:
+            for path in pathlib.Path(self._join(folder)).glob("*.tmp"):
+                path.unlink()
+
     def local_copy(self, name: str, edition: str) -> str:
         """Path of a file on this machine; a remote one is copied into the cache on first use.
 

@@ -1,0 +1,223 @@
+"""The whole preparation, from files to records and back."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+
+import msgpack
+import numpy as np
+import pytest
+
+from data_pipelines.decode import open_video
+from data_pipelines.errors import UserError
+from data_pipelines.prepare.encode import Encoding
+from data_pipelines.prepare.pipeline import prepare
+from data_pipelines.prepare.shards import Job
+from data_pipelines.prepare.storage import Storage
+from data_pipelines.sources.csv_manifest import read_manifest
+from data_pipelines.sources.folder import folder_splits
+from data_pipelines.sources.records import open_records
+
+Make = Callable[..., Job]
+REPO = pathlib.Path(__file__).resolve().parents[3]
+
+
+def checksums(output: str) -> dict[str, str]:
+    """Of every file, by path below the output."""
+    root = pathlib.Path(output)
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("storage", ["jpeg", "h264"])
+def test_everything_carries_over(job: Make, videos: pathlib.Path, storage: str) -> None:
+    made = job(encoding=Encoding(storage=storage, short_side=48, jpeg_quality=95, crf=5))
+    census = prepare(made, quiet=True)
+    assert (census.videos, census.written, census.bad) == (5, 4, 1)
+    given, stored = folder_splits(videos), open_records(made.output)
+    assert list(stored) == ["train", "test"]
+    (bad,) = map(json.loads, Storage(made.output).read("quarantine.jsonl").splitlines())
+    assert bad["id"] == "train/a/broken.mp4"
+    assert "not a video" in bad["reason"]
+    frames, seconds = 0, 0.0
+    for split, source in stored.items():
+        infos = {info.id: info for info in map(given[split].info, range(len(given[split])))}
+        infos.pop(bad["id"], None)
+        assert [source.info(i) for i in range(len(source))] == list(infos.values())
+        assert source.classes == given[split].classes == ("a", "b")
+        for index in range(len(source)):
+            path = source.info(index).path
+            with open_video(path) as original:
+                record = source.open(index)
+                np.testing.assert_array_equal(record.times, original.times)
+                assert abs(min(record.size) - min(48, *original.size)) <= 1
+                height, width = record.size
+                every = range(len(original.times))
+                for whole, small in zip(original.frames(every), record.frames(every), strict=True):
+                    assert small.shape == (height, width, 3)
+                    assert np.abs(small.mean((0, 1)) - whole.mean((0, 1))).max() < 4
+                frames += len(original.times)
+                seconds += original.times[-1]
+                record.close()
+    assert frames == 10 + 4 + 1 + 20
+    assert census.hours == pytest.approx(seconds / 3600)
+
+
+def test_bytes_do_not_depend_on_the_number_of_workers(job: Make, tmp_path: pathlib.Path) -> None:
+    one, two = job(output=str(tmp_path / "one")), job(output=str(tmp_path / "two"), workers=2)
+    prepare(one, quiet=True)
+    prepare(two, quiet=True)
+    assert checksums(one.output) == checksums(two.output)
+    assert len(list(pathlib.Path(one.output, "shards").glob("*.array_record"))) == 3
+
+
+def test_finished_shards_are_kept_and_damaged_ones_made_anew(job: Make) -> None:
+    made = job()
+    prepare(made, quiet=True)
+    before = checksums(made.output)
+    shards = sorted(pathlib.Path(made.output, "shards").glob("*.array_record"))
+    times = [path.stat().st_mtime_ns for path in shards]
+    pathlib.Path(made.output, "dataset_info.json").unlink()
+    content = bytearray(shards[1].read_bytes())
+    content[len(content) // 2] ^= 1
+    shards[1].write_bytes(content)
+    assert prepare(made, quiet=True).written == 4
+    assert checksums(made.output) == before
+    kept = [path.stat().st_mtime_ns == at for path, at in zip(shards, times)]
+    assert kept == [True, False, True]
+
+
+def test_another_preparation_is_not_overwritten(job: Make) -> None:
+    made = job()
+    prepare(made, quiet=True)
+    with pytest.raises(UserError, match="other settings: name another --output"):
+        prepare(dataclasses.replace(made, encoding=Encoding(short_side=32)), quiet=True)
+
+
+def test_an_object_store(
+    job: Make, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    remote, local = job(output=f"memory://{uuid.uuid4()}/x"), job()
+    prepare(remote, quiet=True)
+    prepare(local, quiet=True)
+    for there, here in zip(
+        open_records(remote.output).values(), open_records(local.output).values()
+    ):
+        for index in range(len(here)):
+            assert there.info(index) == here.info(index)
+            got, expected = there.open(index).frames([0])[0], here.open(index).frames([0])[0]
+            np.testing.assert_array_equal(got, expected)
+
+
+def test_segments_of_a_list(videos: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    manifest = tmp_path / "list.csv"
+    manifest.write_text(
+        "path,label,start,end,split\n"
+        "train/a/vary.mkv,x,0.2,1.0,../odd/split\n"
+        "train/a/vary.mkv,,0.5,,../odd/split\n"
+    )
+    made = Job(functools.partial(read_manifest, manifest, videos), str(tmp_path / "o"), Encoding())
+    prepare(made, quiet=True)
+    (source,) = open_records(made.output).values()
+    assert list(open_records(made.output)) == ["../odd/split"]
+    assert [source.info(i).label for i in range(2)] == [0, -1]
+    np.testing.assert_allclose(
+        source.open(0).times, np.array([200, 210, 500, 501, 900]) / 1e3 - 0.2
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["list.csv", "o"]
+
+
+def test_a_duplicate_id_is_refused(videos: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    def twice() -> dict:
+        source = folder_splits(videos)["train"]
+        return {"a": source, "b": source}
+
+    with pytest.raises(UserError, match="is in split 'a' and again in 'b'"):
+        prepare(Job(twice, str(tmp_path / "o"), Encoding()), quiet=True)
+
+
+def test_unknown_flags_are_refused(job: Make) -> None:
+    with pytest.raises(UserError, match="unknown flag --shortside"):
+        prepare(job(), ["--shortside=3"], quiet=True)
+
+
+def command(videos: pathlib.Path, output: pathlib.Path, *flags: str) -> list[str]:
+    program = [sys.executable, "-m", "data_pipelines.prepare", "--workers=1", "--short_side=24"]
+    return [*program, f"--input={videos}", f"--output={output}", "--videos_per_shard=1", *flags]
+
+
+def test_the_command_and_a_kill(videos: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = subprocess.Popen(command(videos, killed), cwd=REPO, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not list(killed.glob("shards/*.json")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (killed / "dataset_info.json").exists()
+    first = {name: path for name, path in checksums(str(killed)).items() if name.endswith(".json")}
+    run = functools.partial(subprocess.run, cwd=REPO, capture_output=True, text=True)
+    again = run(command(videos, killed, "--max_bad_fraction=0.2"))
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith("5 videos: 4 written, 1 bad; ")
+    assert "5/5" in again.stderr
+    assert first.items() <= checksums(str(killed)).items()
+    straight = run(command(videos, whole, "--json"))
+    assert straight.returncode == 1
+    assert "1 of 5 videos cannot be read" in straight.stderr
+    assert json.loads(straight.stdout)["written"] == 4
+    assert checksums(str(killed)) == checksums(str(whole))
+
+
+def test_bad_files_are_quarantined(real_data: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """Of real files that break loaders, all are accounted for; the quickest are tried."""
+    root = tmp_path / "nasty"
+    root.mkdir()
+    kinds = ("zero_or_garbage", "zero_frames", "encrypted", "rotated", "single_frame")
+    paths = [p for kind in kinds for p in sorted((real_data / "nasty" / kind).iterdir())]
+    for path in (p for p in paths if p.stat().st_size < 300_000):
+        (root / f"{path.parent.name}_{path.name}").symlink_to(path)
+    made = Job(functools.partial(folder_splits, root), str(tmp_path / "o"), Encoding(short_side=32))
+    census = prepare(made, quiet=True)
+    bad = [json.loads(line) for line in Storage(made.output).read("quarantine.jsonl").splitlines()]
+    (source,) = open_records(made.output).values()
+    ids = [source.info(i).id for i in range(len(source))] + [row["id"] for row in bad]
+    assert sorted(ids) == sorted(path.name for path in root.iterdir())
+    assert census.bad == len(bad) >= 5
+    assert all(row["reason"] and "\n" not in row["reason"] for row in bad)
+    for index in range(len(source)):
+        with open_video(source.info(index).path) as original:
+            size, times = original.size, original.times
+        record = source.open(index)
+        np.testing.assert_array_equal(record.times, times)
+        assert (record.size[0] > record.size[1]) == (size[0] > size[1])  # upright
+
+
+def test_records_are_what_the_schema_says(job: Make) -> None:
+    """Read through grain and msgpack alone, as others would."""
+    import grain
+
+    made = job()
+    prepare(made, quiet=True)
+    shards = sorted(map(str, pathlib.Path(made.output, "shards").glob("*.array_record")))
+    records = [msgpack.unpackb(data) for data in grain.sources.ArrayRecordDataSource(shards)]
+    assert [record["id"] for record in records] == [
+        "test/b/small.mkv",
+        "train/a/vary.mkv",
+        "train/b/it's [odd] & 'quoted'?.mkv",
+        "train/b/one.mkv",
+    ]
+    assert len(records[1]["jpegs"]) == len(records[1]["times"]) == 10
+    assert records[1]["sound"]

@@ -1,0 +1,60 @@
+import io
+import pathlib
+
+import av
+import numpy as np
+import pytest
+
+from data_pipelines.decode import open_video
+from data_pipelines.prepare.sound import NO_SOUND, Sound, cut_sound
+
+
+def samples(file: str | io.BytesIO) -> tuple[np.ndarray, np.ndarray]:
+    """(seconds [S] on the file's clock, samples [S] of the first channel); there are no gaps."""
+    values = []
+    with av.open(file) as container:
+        frames = list(container.decode(audio=0))
+    for frame in frames:
+        wave = frame.to_ndarray()
+        wave = wave[0] if frame.format.is_planar else wave[0, :: len(frame.layout.channels)]
+        values.append(wave.astype(np.float64))
+    wave = np.concatenate(values)
+    return float(frames[0].pts * frames[0].time_base) + np.arange(len(wave)) / frames[0].rate, wave
+
+
+def check(path: str, start: float | None = None, end: float | None = None) -> Sound:
+    """What the record says at any time is what the file says there."""
+    with open_video(path, start=start, end=end) as video:
+        clock, seconds = video.clock, float(video.times[-1])
+    sound = cut_sound(path, clock, clock + seconds)
+    kept_s, kept = samples(io.BytesIO(sound.file))
+    kept_s += sound.start
+    file_s, file = samples(path)
+    file_s -= clock
+    inside = (kept_s > 0.0) & (kept_s < min(seconds, file_s[-1] - 0.05))
+    expected = np.interp(kept_s[inside], file_s, file)
+    assert inside.sum() > 100
+    scale = np.abs(file).max() + 1e-9
+    assert np.abs(kept[inside] - expected).mean() < 1e-3 * scale
+    assert kept_s[0] <= max(0.0, file_s[0]) + 0.002
+    assert kept_s[-1] < seconds + 1.0
+    return sound
+
+
+def test_sound_stays_in_time(videos: pathlib.Path) -> None:
+    path = str(videos / "train" / "a" / "vary.mkv")
+    whole = check(path)
+    assert whole.codec == "flac"
+    part = check(path, 0.5, 1.2)
+    assert len(part.file) < len(whole.file)
+
+
+def test_silence(videos: pathlib.Path) -> None:
+    path = str(videos / "train" / "b" / "one.mkv")
+    assert cut_sound(path, 0.0, 1.0) == NO_SOUND
+
+
+@pytest.mark.parametrize("segment", [(None, None), (1.0, 2.0)])
+def test_real_sound_stays_in_time(real_data: pathlib.Path, segment: tuple) -> None:
+    path = sorted((real_data / "audio_visual" / "video").glob("*.mp4"))[0]
+    assert check(str(path), *segment).codec == "aac"
