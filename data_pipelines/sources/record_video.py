@@ -9,12 +9,13 @@ import simplejpeg
 
 from data_pipelines.crops import crops_of_frames, resize_crop
 from data_pipelines.decode import Limits, open_video
+from data_pipelines.decode.limits import DEFAULT
 from data_pipelines.errors import BadVideo
 from data_pipelines.prepare.schema import Record
 from data_pipelines.video import Box, Video
 
 
-def open_record(record: Record, place: str, limits: Limits) -> Video:
+def open_record(record: Record, place: str, limits: Limits = DEFAULT) -> Video:
     """Opens the frames of a record; `place` says where it lies, for messages.
 
     Raises:
