@@ -31,6 +31,7 @@ CORE = [
     "tqdm>=4.66",
 ]
 PREPARE = ["apache-beam>=2.61"]
+BENCH = ["decord>=0.6", "kornia>=0.8", "pytorchvideo>=0.1.5", "torch>=2.4", "torchvision>=0.19"]
 DEV = [
     *PREPARE,
     "hypothesis>=6.100",
@@ -52,6 +53,7 @@ setup(
     package_data={"cvrl_jax.observe.report": ["template.html.j2"]},
     install_requires=CORE,
     extras_require={
+        "bench": BENCH,
         "cuda12": ["jax[cuda12]"],
         "dev": DEV,
         "gcs": ["gcsfs>=2024.2"],

@@ -119,12 +119,18 @@ def race(readers: dict[str, Callable[[], object]], rounds: int) -> dict[str, flo
     return {name: float(np.median(taken)) for name, taken in seconds.items()}
 
 
-def compare(root: pathlib.Path, source: Source, size: int, rounds: int) -> dict[str, float]:
+def compare(
+    root: pathlib.Path,
+    source: Source,
+    rivals: dict[str, data_rivals.Read],
+    size: int,
+    rounds: int,
+) -> dict[str, float]:
     """Milliseconds of CPU per pair, by reader."""
     spec = pair_spec(size)
     raw = jobs(source, spec)
     readers: dict[str, Callable[[], object]] = {"ours, raw": lambda: [ours(j, size) for j in raw]}
-    for name, read in data_rivals.RIVALS.items():
+    for name, read in rivals.items():
         readers[name] = lambda read=read: [
             read(j.path, j.positions_CxT, j.boxes, size) for j in raw
         ]
@@ -259,6 +265,7 @@ def main() -> None:
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     data_rivals.load_torchvision()
+    rivals = data_rivals.installed()
     source, bad = readable_sample(arguments.root, arguments.videos)
     for reason in bad:
         print("left out:", reason)
@@ -267,7 +274,8 @@ def main() -> None:
         "python": platform.python_version(),
         "versions": {
             name: importlib.metadata.version(name)
-            for name in ("av", "opencv-python-headless", "decord", "pytorchvideo", "torchvision")
+            for name in ("av", "opencv-python-headless", *rivals)
+            if name not in ("opencv", "pyav")
         },
         "videos": len(source),
         "left_out": bad,
@@ -275,8 +283,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         figures["megabytes"] = prepare(source, pathlib.Path(folder))
         for size in arguments.sizes:
-            taken = compare(pathlib.Path(folder), source, size, arguments.rounds)
-            best = min(taken[name] for name in data_rivals.RIVALS)
+            taken = compare(pathlib.Path(folder), source, rivals, size, arguments.rounds)
+            best = min(taken[name] for name in rivals)
             rows = [(name, ms, 1e3 / ms, best / ms) for name, ms in taken.items()]
             print(f"\nA pair of 16 x {size} x {size}, {len(source)} videos")
             head = ["reader", "CPU ms per pair", "pairs per CPU s", "times the best rival"]

@@ -8,6 +8,7 @@ where its interface lets it, on one thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 
 import cv2
 import numpy as np
@@ -94,16 +95,31 @@ def pytorchvideo(
     return torch.stack(clips).permute(0, 1, 3, 4, 2).contiguous().numpy()
 
 
-RIVALS: dict[str, Read] = {
-    "opencv": opencv,
-    "decord": decord,
-    "pyav": pyav,
-    "pytorchvideo": pytorchvideo,
+RIVALS: dict[str, tuple[Read, tuple[str, ...]]] = {
+    "opencv": (opencv, ()),
+    "pyav": (pyav, ()),
+    "decord": (decord, ("decord", "torchvision")),
+    "pytorchvideo": (pytorchvideo, ("pytorchvideo", "torchvision")),
 }
+"""Each with the packages it needs besides our own."""
+
+
+def installed() -> dict[str, Read]:
+    """The rivals whose packages are here; says which are not."""
+    found = {}
+    for name, (read, packages) in RIVALS.items():
+        missing = [package for package in packages if find_spec(package) is None]
+        if missing:
+            print(f"{name} is left out: {', '.join(missing)} not installed ([bench])")
+        else:
+            found[name] = read
+    return found
 
 
 def load_torchvision() -> None:
     """Declares what PyPI's torchvision expects to be compiled in and a CPU-only torch lacks."""
+    if find_spec("torchvision") is None:
+        return
     import torch
 
     torch.set_num_threads(1)

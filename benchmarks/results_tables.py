@@ -17,6 +17,7 @@ import pathlib
 import subprocess
 import sys
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from configs import base
@@ -102,8 +103,12 @@ def table(results: list[tuple[str, dict[str, float]]], columns: dict[str, str]) 
         "|---|---|" + "---|" * len(columns),
     ]
     for row in dict.fromkeys(name for name, _ in results):
-        runs = [metrics for name, metrics in results if name == row]
-        if not any(column in metrics for metrics in runs for column in columns):
+        runs = [
+            metrics
+            for name, metrics in results
+            if name == row and any(column in metrics for column in columns)
+        ]
+        if not runs:
             continue
         cells = []
         for column in columns:
@@ -111,6 +116,25 @@ def table(results: list[tuple[str, dict[str, float]]], columns: dict[str, str]) 
             cells.append(f"{np.mean(values):.3f} ± {np.std(values):.3f}" if values else "—")
         lines.append(f"| {row} | {len(runs)} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def draw_curves(out: pathlib.Path, rows: dict[str, list[str]], target: pathlib.Path) -> None:
+    """Loss and kNN top-1 by step: a line per row, the mean over its runs."""
+    figure, (loss, knn) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for row, names in rows.items():
+        for axis, field in ((loss, "loss"), (knn, "knn_top1")):
+            values: dict[int, list[float]] = {}
+            for name in names:
+                for line in (out / name / "metrics.jsonl").read_text().splitlines():
+                    metrics = json.loads(line)
+                    if field in metrics:
+                        values.setdefault(metrics["step"], []).append(metrics[field])
+            steps = sorted(values)
+            axis.plot(steps, [np.mean(values[step]) for step in steps], label=row)
+    loss.set(xlabel="step", ylabel="loss")
+    knn.set(xlabel="step", ylabel="kNN top-1")
+    knn.legend(fontsize="small")
+    figure.savefig(target, dpi=110)
 
 
 def shapes(arguments: argparse.Namespace) -> None:
@@ -137,6 +161,7 @@ def shapes(arguments: argparse.Namespace) -> None:
 def jhmdb(arguments: argparse.Namespace) -> None:
     """Actions by source-disjoint fold, and what the same networks know of time."""
     results = []
+    names: dict[str, list[str]] = {}
 
     def flags(fold: int) -> list[str]:
         found = [
@@ -154,6 +179,7 @@ def jhmdb(arguments: argparse.Namespace) -> None:
     def add(row: str, fold: int) -> None:
         name = f"jhmdb_{row.replace(' ', '_')}_{fold}"
         found = run(name, row, flags(fold), arguments.out)
+        names.setdefault(row, []).append(name)
         if fold < arguments.seeds:
             found[row]["camera"] = camera(name, arguments.out)
             if row == "CVRL":  # one step more is taken and not looked at
@@ -172,7 +198,9 @@ def jhmdb(arguments: argparse.Namespace) -> None:
             add(row, fold)
         start = f"--config.init_from={arguments.out / f'jhmdb_CVRL_{fold}'}"
         plain = [flag for flag in flags(fold) if "protocols" not in flag]
-        tuned = run(f"jhmdb_fine-tuned_{fold}", "with labels", [*plain, start], arguments.out)
+        name = f"jhmdb_fine-tuned_{fold}"
+        names.setdefault("CVRL, fine-tuned", []).append(name)
+        tuned = run(name, "with labels", [*plain, start], arguments.out)
         results.append(("CVRL, fine-tuned", tuned["with labels"]))
     for fold in range(arguments.seeds):
         for row in ABLATIONS:
@@ -192,6 +220,8 @@ def jhmdb(arguments: argparse.Namespace) -> None:
         "camera": "camera moves",
     }
     print(table(results, actions), table(results, time), sep="\n\n")
+    if arguments.figure:
+        draw_curves(arguments.out, names, arguments.figure)
 
 
 def main() -> None:
@@ -202,6 +232,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=2, help="runs of each ablation row")
     parser.add_argument("--folds", type=int, default=4, help="jhmdb: folds for the actions")
+    parser.add_argument("--figure", type=pathlib.Path, help="jhmdb: where to draw its curves")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/tables"))
     arguments = parser.parse_args()
     {"shapes": shapes, "jhmdb": jhmdb}[arguments.data](arguments)
