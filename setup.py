@@ -26,6 +26,8 @@ CORE = [
     "threadpoolctl>=3",
     "tqdm>=4.66",
 ]
+# TensorFlow itself stays out. tensorflow-datasets imports importlib_resources unasked-for.
+TFDS = ["importlib_resources>=6", "tensorflow-datasets>=4.9.9"]
 DEV = ["hypothesis>=6.100", "pyright>=1.1.380", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6"]
 
 setup(
@@ -41,8 +43,8 @@ setup(
     install_requires=CORE,
     extras_require={
         "cuda12": ["jax[cuda12]"],
-        "dev": DEV,
-        "tfds": ["tensorflow-datasets>=4.9.7"],
+        "dev": [*DEV, *TFDS],
+        "tfds": TFDS,
         "tpu": ["jax[tpu]"],
         "wandb": ["wandb>=0.17"],
     },

@@ -35,7 +35,13 @@ _AT_LEAST_ONE = (
     "head.hidden",
     "head.out",
 )
-_POSITIVE = ("optimizer.base_learning_rate", "eval.linear.learning_rate", "eval.knn_temperature")
+_POSITIVE = (
+    "data.fps",
+    "eval.knn_temperature",
+    "eval.linear.learning_rate",
+    "optimizer.base_learning_rate",
+)
+_FRACTION = ("data.eval_fraction", "data.max_bad_fraction", "data.max_missing_fraction")
 _NOT_NEGATIVE = (
     "data.workers",
     "data.train_videos",
@@ -93,8 +99,8 @@ def validate(config: ConfigDict) -> None:
         value = config.optimizer[field]
         inside = all(0 <= v < 1 for v in (value if field == "betas" else (value,)))
         _check(f"optimizer.{field}", value, inside, "must lie in [0, 1)")
-    for field, top in (("data.max_bad_fraction", 1.0), ("data.eval_fraction", 1.0)):
-        _check(field, get(config, field), 0 <= get(config, field) <= top, "must lie in [0, 1]")
+    for field in _FRACTION:
+        _check(field, get(config, field), 0 <= get(config, field) <= 1, "must lie in [0, 1]")
     for field in ("data.crop_area", "data.crop_aspect"):
         value = get(config, field)
         in_order = len(value) == 2 and 0 < value[0] <= value[1]
