@@ -32,8 +32,11 @@ CORE = [
 ]
 PREPARE = ["apache-beam>=2.61"]
 BENCH = ["decord>=0.6", "kornia>=0.8", "pytorchvideo>=0.1.5", "torch>=2.4", "torchvision>=0.19"]
+# TensorFlow itself stays out. tensorflow-datasets imports importlib_resources unasked-for.
+TFDS = ["importlib_resources>=6", "tensorflow-datasets>=4.9.9"]
 DEV = [
     *PREPARE,
+    *TFDS,
     "hypothesis>=6.100",
     "pyright>=1.1.380",
     "pytest>=8",
@@ -59,7 +62,7 @@ setup(
         "gcs": ["gcsfs>=2024.2"],
         "prepare": PREPARE,
         "s3": ["s3fs>=2024.2"],
-        "tfds": ["tensorflow-datasets>=4.9.7"],
+        "tfds": TFDS,
         "tpu": ["jax[tpu]"],
         "wandb": ["wandb>=0.17"],
     },

@@ -17,14 +17,24 @@ def get_config() -> ConfigDict:
     config.init_from = ""  # checkpoint whose tower weights start this run ("" = from scratch)
 
     config.data = data = ConfigDict()
-    data.source = "moving_shapes"  # moving_shapes | folder | csv | ucf101 | hmdb51
-    data.root = ""  # folder of the videos
-    data.manifest = ""  # csv: the file `path[,label][,start,end][,split]`
-    data.label_column = "label"  # csv: which column names the class
-    data.split_column = "split"  # csv: which column says train or test
-    data.test_split = "test"  # csv: rows of this split are tested on, never trained on
-    data.lists = ""  # ucf101, hmdb51: folder of the official split lists
-    data.list_split = 1  # ucf101, hmdb51: which of the official splits, 1 to 3
+    data.source = "moving_shapes"  # moving_shapes | folder | csv | jsonl | ucf101 | hmdb51 |
+    # jhmdb | kinetics | ssv2 | tfds | records | mixture
+    data.root = ""  # folder of the videos; tfds: where datasets were prepared ("" = its default);
+    # records: the --output of data_pipelines.prepare, a folder or URL
+    data.manifest = ""  # csv, jsonl: the file with `path[,label][,start,end][,split]`
+    data.label_column = "label"  # csv, jsonl, tfds: which column (feature) names the class
+    data.split_column = "split"  # csv, jsonl: which column says train or test
+    data.lists = ""  # ucf101, hmdb51, jhmdb, kinetics, ssv2: folder of the official lists
+    # (kinetics: or one csv file); "" = look in and beside root
+    data.list_split = 1  # ucf101, hmdb51, jhmdb: which of the official splits, 1 to 3
+    data.test_split = ""  # the split tested on, never trained on; "" = test (kinetics, ssv2: val)
+    data.max_missing_fraction = 0.05  # more listed videos without a file than this are an error
+    data.trimmed = False  # kinetics: ID.mp4 holds the segment alone, not the whole video
+    data.dataset = ""  # tfds: name of the dataset, such as ucf101/ucf101_1
+    data.video_column = "video"  # tfds: which feature holds the video
+    data.fps = 25.0  # tfds: frames per second of videos stored as frames (it does not say)
+    data.parts = ConfigDict()  # mixture: name -> {weight, source, and other fields above that
+    # differ}; written in a config file
     data.eval_fraction = 0.2  # labelled data without a split: fraction held out, by class
     data.train_videos = 0  # use only the first N training videos of a fixed shuffle; 0 = all.
     # For moving_shapes this is how many are made (0 = 1024)

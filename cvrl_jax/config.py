@@ -38,11 +38,13 @@ _AT_LEAST_ONE = (
     "head.out",
 )
 _POSITIVE = (
+    "data.fps",
     "data.max_seconds",
-    "optimizer.base_learning_rate",
-    "eval.linear.learning_rate",
     "eval.knn_temperature",
+    "eval.linear.learning_rate",
+    "optimizer.base_learning_rate",
 )
+_FRACTION = ("data.eval_fraction", "data.max_bad_fraction", "data.max_missing_fraction")
 _NOT_NEGATIVE = (
     "data.train_videos",
     "data.test_videos",
@@ -101,8 +103,8 @@ def validate(config: ConfigDict) -> None:
         value = config.optimizer[field]
         inside = all(0 <= v < 1 for v in (value if field == "betas" else (value,)))
         _check(f"optimizer.{field}", value, inside, "must lie in [0, 1)")
-    for field, top in (("data.max_bad_fraction", 1.0), ("data.eval_fraction", 1.0)):
-        _check(field, get(config, field), 0 <= get(config, field) <= top, "must lie in [0, 1]")
+    for field in _FRACTION:
+        _check(field, get(config, field), 0 <= get(config, field) <= 1, "must lie in [0, 1]")
     for field in ("data.crop_area", "data.crop_aspect"):
         value = get(config, field)
         in_order = len(value) == 2 and 0 < value[0] <= value[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -42,6 +42,18 @@ class VideoInfo:
     path: str
     label: int = -1
     captions: tuple[Caption, ...] = ()
+
+
+class MissingVideo(NamedTuple):
+    """A video that a list names but that does not exist; it is not part of the source.
+
+    Attributes:
+      path: the file that was looked for.
+      where: the list and the line that name it.
+    """
+
+    path: str
+    where: str
 
 
 @runtime_checkable
@@ -106,6 +118,11 @@ class Source(Protocol):
     @property
     def factors(self) -> Mapping[str, np.ndarray]:
         """Further ways to group the classes, each int [C]: class -> value of the factor."""
+        ...
+
+    @property
+    def missing(self) -> tuple[MissingVideo, ...]:
+        """Videos that the source's list names but that do not exist; () without a list."""
         ...
 
     def __len__(self) -> int: ...

@@ -16,8 +16,8 @@ import time
 from data_pipelines.errors import UserError
 from data_pipelines.prepare.encode import STORAGES, Encoding
 from data_pipelines.prepare.shards import Job
-from data_pipelines.sources.csv_manifest import read_manifest
 from data_pipelines.sources.folder import folder_splits
+from data_pipelines.sources.manifest import read_manifest
 
 _EPILOG = """Flags of Apache Beam are passed on, such as --runner=DataflowRunner (or SparkRunner,
 FlinkRunner) with its --project, --region, --temp_location. The same command goes on after a stop.

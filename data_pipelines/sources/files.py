@@ -1,17 +1,18 @@
-"""A collection of video files, and the checks that every list of files goes through."""
+"""A collection of video files."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
-from data_pipelines.decode import VideoFileReader, open_video
+from data_pipelines.decode import Limits, VideoFileReader, open_video
+from data_pipelines.decode.limits import DEFAULT
 from data_pipelines.errors import UserError
-from data_pipelines.video import VideoInfo
+from data_pipelines.video import MissingVideo, VideoInfo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +48,16 @@ class FileSource:
       videos: the videos, in an order that is the same in every run.
       classes: class names by label, () for an unlabelled collection.
       root: the folder that paths are relative to.
+      missing: listed videos that do not exist.
+      limits: what a file may ask for before it is refused.
     """
 
     name: str
     videos: tuple[VideoFile, ...]
     classes: tuple[str, ...]
     root: str
+    missing: tuple[MissingVideo, ...] = ()
+    limits: Limits = DEFAULT
 
     @property
     def factors(self) -> Mapping[str, np.ndarray]:
@@ -74,7 +79,7 @@ class FileSource:
           BadVideo: the video cannot be read.
         """
         video = self.videos[index]
-        return open_video(self._path(video), start=video.start, end=video.end)
+        return open_video(self._path(video), start=video.start, end=video.end, limits=self.limits)
 
     def _path(self, video: VideoFile) -> str:
         return str(pathlib.Path(self.root, video.path))
@@ -119,26 +124,6 @@ def path_inside(root: pathlib.Path, listed: str, where: str) -> str:
             "name another root"
         ) from error
     return pathlib.PurePath(inside).as_posix()
-
-
-def refuse_missing(root: pathlib.Path, listed: Sequence[tuple[str, str]], shown: int = 3) -> None:
-    """Checks that every listed video exists.
-
-    Args:
-      root: the folder that paths are relative to.
-      listed: pairs of a path and the place that lists it (for the message).
-      shown: how many missing ones the message names.
-
-    Raises:
-      UserError: some do not exist; it says how many and names the first.
-    """
-    missing = [(path, where) for path, where in listed if not os.path.isfile(f"{root}/{path}")]
-    if missing:
-        examples = "; ".join(f"{where}: {path}" for path, where in missing[:shown])
-        raise UserError(
-            f"{len(missing)} of {len(listed)} listed videos are not below {root} ({examples}"
-            f"{'; ...' if len(missing) > shown else ''}): check the root folder and the list"
-        )
 
 
 def sorted_classes(names: set[str]) -> tuple[str, ...]:

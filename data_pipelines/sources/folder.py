@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 
 from data_pipelines.errors import UserError
 from data_pipelines.sources.files import FileSource, VideoFile, existing_folder
-
-EXTENSIONS = (
-    *(".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"),
-    *(".ts", ".3gp", ".flv", ".wmv", ".ogv", ".gif"),
-)
-"""What a video's name ends with, in any case."""
+from data_pipelines.sources.walk import EXTENSIONS, is_video, videos_below
 
 SPLIT_FOLDERS = {"train": "train", "test": "test", "val": "test", "validation": "test"}
 """First-level folder names that are splits, and the split that each is."""
@@ -57,7 +51,11 @@ def folder_splits(root: str | pathlib.Path) -> dict[str, FileSource]:
     root = existing_folder(root, "the video folder")
     tops = _split_folders(root)
     found = {
-        split: [path for folder in folders for path in _videos(root / folder)]
+        split: [
+            f"{folder}/{path}" if folder else path
+            for folder in folders
+            for path in videos_below(root / folder)
+        ]
         for split, folders in (tops or {"all": [""]}).items()
     }
     for split, paths in found.items():
@@ -68,9 +66,7 @@ def folder_splits(root: str | pathlib.Path) -> dict[str, FileSource]:
                 f"{' '.join(EXTENSIONS)}; name another folder with --config.data.root"
             )
     depth = 1 if tops else 0
-    parts = {
-        split: [path.relative_to(root).parts for path in paths] for split, paths in found.items()
-    }
+    parts = {split: [path.split("/") for path in paths] for split, paths in found.items()}
     everywhere = [part for paths in parts.values() for part in paths]
     labelled = all(len(part) > depth + 1 for part in everywhere)
     classes = tuple(sorted({part[depth] for part in everywhere})) if labelled else ()
@@ -101,22 +97,10 @@ def _split_folders(root: pathlib.Path) -> dict[str, list[str]]:
     for folder in folders:
         if folder.lower() in SPLIT_FOLDERS:
             splits.setdefault(SPLIT_FOLDERS[folder.lower()], []).append(folder)
-    loose = any(entry.is_file() and _is_video(entry.name) for entry in visible)
+    loose = any(entry.is_file() and is_video(entry.name) for entry in visible)
     only_splits = sum(map(len, splits.values())) == len(folders)
     if loose or not only_splits or "train" not in splits:
         return {}
     if "test" not in splits:
         return {"all": splits["train"]}
     return {"train": splits["train"], "test": splits["test"]}
-
-
-def _videos(folder: pathlib.Path) -> list[pathlib.Path]:
-    found = []
-    for place, folders, files in os.walk(folder):  # does not follow links to folders
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [pathlib.Path(place, name) for name in files if _is_video(name)]
-    return sorted(found, key=lambda path: path.as_posix())
-
-
-def _is_video(name: str) -> bool:
-    return not name.startswith(".") and name.lower().endswith(EXTENSIONS)

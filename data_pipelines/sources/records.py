@@ -19,18 +19,17 @@ from data_pipelines.errors import BadVideo, UserError
 from data_pipelines.prepare.schema import INDEX, DatasetInfo, Record
 from data_pipelines.prepare.storage import Storage
 from data_pipelines.sources.record_video import open_record
-from data_pipelines.video import Caption, Video, VideoInfo
+from data_pipelines.video import Caption, MissingVideo, Video, VideoInfo
 
 _OPEN_SHARDS = 128  # files open at a time in each process
 
 
-def open_records(root: str, limits: Limits = DEFAULT) -> dict[str, RecordSource]:
+def open_records(root: str) -> dict[str, RecordSource]:
     """Opens a prepared collection.
 
     Args:
       root: the folder, local or a URL. Shards of a remote one are copied to this machine's cache
         when they are first read.
-      limits: what a record may ask for before it is refused.
 
     Returns:
       A source for each split of the input.
@@ -63,7 +62,6 @@ def open_records(root: str, limits: Limits = DEFAULT) -> dict[str, RecordSource]
             root=root,
             edition=info.index_sha256,
             index=index.take(_rows(index, split)).combine_chunks(),
-            limits=limits,
         )
         for split in info.splits
     }
@@ -111,6 +109,11 @@ class RecordSource:
     edition: str
     index: pa.Table
     limits: Limits = DEFAULT
+
+    @property
+    def missing(self) -> tuple[MissingVideo, ...]:
+        """Nothing: what could not be read when they were prepared is in quarantine.jsonl."""
+        return ()
 
     def __len__(self) -> int:
         return len(self.index)

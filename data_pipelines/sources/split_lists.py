@@ -1,121 +1,109 @@
-"""The official train/test lists of UCF101 and HMDB51, in the form in which they are distributed."""
+"""UCF101, HMDB51 and JHMDB by their official train/test lists."""
 
 from __future__ import annotations
 
-import os
 import pathlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from data_pipelines.errors import UserError
-from data_pipelines.sources.files import (
-    FileSource,
-    VideoFile,
-    existing_folder,
-    path_inside,
-    refuse_missing,
-)
+from data_pipelines.sources.files import FileSource, VideoFile, existing_folder
+from data_pipelines.sources.listing import Listed, find_lists, listed_sources
+from data_pipelines.sources.walk import VideosByName
 
-_Listed = tuple[str, str, str]  # class, path below the root, place in the lists
+_FOLDERS = {"hmdb51": "testTrainMulti_7030_splits", "jhmdb": "splits"}
+
+_Entry = tuple[str, str, str, str]  # class, file name, split, place in the lists
 
 
 def read_ucf101(
-    root: str | pathlib.Path, lists: str | pathlib.Path, split: int = 1
+    root: str | pathlib.Path, lists: str | pathlib.Path = "", split: int = 1
 ) -> dict[str, FileSource]:
     """Reads UCF101: `classInd.txt`, `trainlistNN.txt` and `testlistNN.txt`.
 
     Args:
-      root: the folder of the videos, as `root/Class/video.avi` or `root/video.avi`.
-      lists: the folder of the lists (`ucfTrainTestlist`).
+      root: the folder of the videos, which may lie in class folders.
+      lists: the folder of the lists; "" = `ucfTrainTestlist` in or beside the root.
       split: 1, 2 or 3.
 
     Returns:
       {"train": ..., "test": ...}; labels follow `classInd.txt`, from 0.
 
     Raises:
-      UserError: a list is missing or malformed, or listed videos are missing.
+      UserError: a list is missing or malformed.
     """
-    root, lists = existing_folder(root, "the UCF101 folder"), existing_folder(lists, "the folder")
+    root = existing_folder(root, "the ucf101 folder")
+    lists = find_lists("ucf101", root, lists, ("ucfTrainTestlist",), ("classInd.txt",))
     classes = []
     for where, line in _lines(lists / "classInd.txt"):
         number, _, name = line.partition(" ")
         if number != str(len(classes) + 1) or not name:
             raise UserError(f"{where}: {line!r} is not '{len(classes) + 1} ClassName'")
         classes.append(name.strip())
-    listed: dict[str, list[_Listed]] = {}
+    entries: list[_Entry] = []
     for part in ("train", "test"):
-        listed[part] = []
         for where, line in _lines(lists / f"{part}list{split:02d}.txt"):
             # Train lists end in the class number. The path, which comes first, holds the class too.
-            path = re.sub(r"\s+\d+$", "", line)
-            listed[part].append((path.partition("/")[0], path, where))
-    return _sources("ucf101", split, root, classes, listed)
+            class_name, _, name = re.sub(r"\s+\d+$", "", line).partition("/")
+            if class_name not in classes:
+                raise UserError(f"{where}: class {class_name!r} is not in the list of classes")
+            entries.append((class_name, name, part, where))
+    return _sources(f"ucf101-{split}", root, classes, entries)
 
 
 def read_hmdb51(
-    root: str | pathlib.Path, lists: str | pathlib.Path, split: int = 1
+    root: str | pathlib.Path,
+    lists: str | pathlib.Path = "",
+    split: int = 1,
+    name: Literal["hmdb51", "jhmdb"] = "hmdb51",
 ) -> dict[str, FileSource]:
-    """Reads HMDB51: one `<class>_test_split{N}.txt` per class.
+    """Reads HMDB51 or JHMDB: one `<class>_test_split{N}.txt` per class.
 
     Each line names a video and its use: 1 train, 2 test, 0 neither.
 
     Args:
-      root: the folder of the videos, as `root/class/video.avi` or `root/video.avi`.
-      lists: the folder of the lists (`testTrainMulti_7030_splits`).
+      root: the folder of the videos, which may lie in class folders.
+      lists: the folder of the lists; "" = `testTrainMulti_7030_splits` (JHMDB: `splits`) in or
+        beside the root.
       split: 1, 2 or 3.
+      name: which of the two; their lists have one form.
 
     Returns:
       {"train": ..., "test": ...}; labels follow the sorted class names.
 
     Raises:
-      UserError: the lists are missing or malformed, or listed videos are missing.
+      UserError: the lists are missing or malformed.
     """
-    root, lists = existing_folder(root, "the HMDB51 folder"), existing_folder(lists, "the folder")
+    root = existing_folder(root, f"the {name} folder")
     suffix = f"_test_split{split}.txt"
+    lists = find_lists(name, root, lists, (_FOLDERS[name],), (f"*{suffix}",))
     files = {path.name.removesuffix(suffix): path for path in lists.glob(f"*{suffix}")}
     if not files:
         raise UserError(f"no list in {lists}: looked for files ending in {suffix}")
-    classes = sorted(files)
-    listed: dict[str, list[_Listed]] = {"train": [], "test": []}
-    for name in classes:
-        for where, line in _lines(files[name]):
-            path, _, use = line.rpartition(" ")
-            if use not in ("0", "1", "2") or not path:
+    entries: list[_Entry] = []
+    for class_name in sorted(files):
+        for where, line in _lines(files[class_name]):
+            file, _, use = line.rpartition(" ")
+            if use not in ("0", "1", "2") or not file:
                 raise UserError(f"{where}: {line!r} is not 'file.avi' with 0, 1 or 2")
             if use != "0":
                 part = "train" if use == "1" else "test"
-                listed[part].append((name, f"{name}/{path.strip()}", where))
-    return _sources("hmdb51", split, root, classes, listed)
+                entries.append((class_name, file.strip(), part, where))
+    entries.sort(key=lambda entry: entry[2], reverse=True)  # train first; the order within stays
+    return _sources(f"{name}-{split}", root, sorted(files), entries)
 
 
 def _sources(
-    name: str,
-    split: int,
-    root: pathlib.Path,
-    classes: list[str],
-    listed: dict[str, list[_Listed]],
+    name: str, root: pathlib.Path, classes: Sequence[str], entries: Sequence[_Entry]
 ) -> dict[str, FileSource]:
-    """Places the listed videos below the root, in class folders or all in one."""
-    label_of = {class_name: label for label, class_name in enumerate(classes)}
-    videos: dict[str, tuple[VideoFile, ...]] = {}
-    every: list[tuple[str, str]] = []
-    for part, entries in listed.items():
-        of_part = []
-        for class_name, path, where in entries:
-            if class_name not in label_of:
-                raise UserError(f"{where}: class {class_name!r} is not in the list of classes")
-            inside = path_inside(root, path, where)
-            flat = inside.rpartition("/")[2]
-            if not os.path.isfile(f"{root}/{inside}") and os.path.isfile(f"{root}/{flat}"):
-                inside = flat
-            of_part.append(VideoFile(inside, label_of[class_name]))
-            every.append((inside, where))
-        videos[part] = tuple(of_part)
-    refuse_missing(root, every)
-    return {
-        part: FileSource(f"{name}-{split}/{part}", of_part, tuple(classes), str(root))
-        for part, of_part in videos.items()
-    }
+    videos = VideosByName(root)
+    listed = []
+    for class_name, file, part, where in entries:
+        path = videos.find(file, (class_name,))
+        video = VideoFile(path or f"{class_name}/{file}")
+        listed.append(Listed(video, class_name, part, where, exists=path is not None))
+    return listed_sources(name, root, listed, classes)
 
 
 def _lines(path: pathlib.Path) -> Iterable[tuple[str, str]]:

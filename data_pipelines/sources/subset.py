@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from data_pipelines.errors import UserError
-from data_pipelines.video import Source, Video, VideoInfo
+from data_pipelines.video import MissingVideo, Source, Video, VideoInfo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,10 +18,12 @@ class Subset:
     Attributes:
       sources: where the videos come from.
       rows: (which source, which of its videos) for every video here.
+      missing: listed videos that do not exist.
     """
 
     sources: tuple[Source, ...]
     rows: tuple[tuple[int, int], ...]
+    missing: tuple[MissingVideo, ...] = ()
 
     @property
     def name(self) -> str:
@@ -57,18 +59,19 @@ class Subset:
         return cls(
             tuple(sources),
             tuple((s, row) for s, source in enumerate(sources) for row in range(len(source))),
+            tuple(missing for source in sources for missing in source.missing),
         )
 
 
 def subset(source: Source, indices: np.ndarray) -> Subset:
-    """The videos of `source` at `indices`, in that order."""
-    return Subset((source,), tuple((0, int(index)) for index in indices))
+    """The videos of `source` at `indices`, in that order, and all that it misses."""
+    return Subset((source,), tuple((0, int(index)) for index in indices), source.missing)
 
 
 def hold_out(source: Source, fraction: float, seed: int) -> tuple[Subset, Subset]:
     """Splits a labelled source into (train, test), the same share of every class.
 
-    Segments of one file stay on one side.
+    Segments of one file stay on one side. What the source misses is named on the side of train.
 
     Args:
       source: labelled videos; those without a label go to train.
@@ -98,4 +101,5 @@ def hold_out(source: Source, fraction: float, seed: int) -> tuple[Subset, Subset
             "set --config.data.eval_fraction=0 to train without"
         )
     held_out = np.asarray(sorted(test))
-    return subset(source, np.setdiff1d(np.arange(len(source)), held_out)), subset(source, held_out)
+    train = subset(source, np.setdiff1d(np.arange(len(source)), held_out))
+    return train, dataclasses.replace(subset(source, held_out), missing=())

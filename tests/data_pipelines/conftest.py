@@ -10,7 +10,7 @@ import pytest
 
 from data_pipelines.crops import crops_of_frames
 from data_pipelines.errors import BadVideo
-from data_pipelines.video import Box, VideoInfo
+from data_pipelines.video import Box, MissingVideo, VideoInfo
 
 
 class FakeVideo:
@@ -46,6 +46,7 @@ class FakeSource:
     name: str = "fake"
     classes: tuple[str, ...] = ()
     factors: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    missing: tuple[MissingVideo, ...] = ()
 
     def __len__(self) -> int:
         return len(self.videos)

@@ -13,15 +13,15 @@ from data_pipelines.sources.mixture import Mixture
 from data_pipelines.sources.moving_shapes import MovingShapes
 
 
-def shapes(videos: int, seed: int = 0) -> MovingShapes:
-    return MovingShapes(videos, seed=seed, size=16, frames=10)
+def shapes(videos: int) -> MovingShapes:
+    return MovingShapes(videos, seed=0, size=16, frames=10)
 
 
 def mixture(**parts: tuple[int, float]) -> Mixture:
-    return Mixture(
-        tuple((name, shapes(videos, seed), weight) for seed, (name, (videos, weight)) in
-              enumerate(parts.items()))
-    )  # fmt: skip
+    return Mixture.of(
+        {name: shapes(videos) for name, (videos, _) in parts.items()},
+        {name: weight for name, (_, weight) in parts.items()},
+    )
 
 
 def batches(order: TrainOrder, count: int, begin: int = 0) -> list[list]:

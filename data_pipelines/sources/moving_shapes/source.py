@@ -17,7 +17,7 @@ from data_pipelines.errors import UserError
 from data_pipelines.sources.moving_shapes.render import SHAPES, Look, draw_look, render
 from data_pipelines.sources.moving_shapes.trajectory import MOTIONS, Trajectory, draw_trajectory
 from data_pipelines.suggest import nearest
-from data_pipelines.video import Box, Video, VideoInfo
+from data_pipelines.video import Box, MissingVideo, Video, VideoInfo
 
 SPLITS = ("train", "test")
 _CLASSES = tuple(f"{shape}-{motion}" for shape in SHAPES for motion in MOTIONS)
@@ -121,6 +121,11 @@ class MovingShapes:
         """Shape and motion of each class, int [16], as indices into `SHAPES` and `MOTIONS`."""
         shape, motion = np.divmod(np.arange(len(_CLASSES)), len(MOTIONS))
         return {"shape": shape, "motion": motion}
+
+    @property
+    def missing(self) -> tuple[MissingVideo, ...]:
+        """Nothing: there is no list."""
+        return ()
 
     def __len__(self) -> int:
         return self.videos

@@ -45,6 +45,7 @@ class Ramps:
     name = "ramps"
     classes = ()
     factors = {}  # noqa: RUF012
+    missing = ()
 
     def __post_init__(self):
         self.logs = {i: [] for i in range(len(self.lengths))}

@@ -22,8 +22,8 @@ from data_pipelines.prepare.encode import Encoding
 from data_pipelines.prepare.pipeline import prepare
 from data_pipelines.prepare.shards import Job
 from data_pipelines.prepare.storage import Storage
-from data_pipelines.sources.csv_manifest import read_manifest
 from data_pipelines.sources.folder import folder_splits
+from data_pipelines.sources.manifest import read_manifest
 from data_pipelines.sources.records import open_records
 
 Make = Callable[..., Job]

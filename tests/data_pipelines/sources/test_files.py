@@ -11,7 +11,6 @@ from data_pipelines.sources.files import (
     VideoFile,
     existing_folder,
     path_inside,
-    refuse_missing,
     sorted_classes,
 )
 
@@ -69,14 +68,6 @@ def test_path_inside(tmp_path: pathlib.Path) -> None:
     for listed in ("../a.mp4", "sub/../../a.mp4", "/etc/passwd", "link/a.mp4", "a\0b"):
         with pytest.raises(UserError, match=r"list line 3: path .* leads out of"):
             path_inside(root, listed, "list line 3")
-
-
-def test_missing_files_are_counted_and_the_first_named(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "a").touch()
-    refuse_missing(tmp_path, [("a", "line 1")])
-    listed = [(name, f"line {number}") for number, name in enumerate("abcdef", 1)]
-    with pytest.raises(UserError, match=r"5 of 6 .*line 2: b; line 3: c; line 4: d; \.\.\.\)"):
-        refuse_missing(tmp_path, listed)
 
 
 def test_existing_folder(tmp_path: pathlib.Path) -> None:

@@ -1,3 +1,4 @@
+import csv
 import pathlib
 
 import pytest
@@ -14,14 +15,8 @@ def ucf(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path
 
 
-def touch(root: pathlib.Path, *names: str) -> None:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-
-
 @pytest.mark.parametrize("flat", [False, True])
-def test_ucf101(ucf: pathlib.Path, flat: bool) -> None:
+def test_ucf101(ucf: pathlib.Path, touch, flat: bool) -> None:
     names = ["Zoom/v 1.avi", "Archery/v_2.avi", "Archery/v_3.avi"]
     names = [name.split("/")[1] if flat else name for name in names]
     touch(ucf / "videos", *names)
@@ -31,11 +26,12 @@ def test_ucf101(ucf: pathlib.Path, flat: bool) -> None:
     assert [(v.path, v.label) for v in sources["test"].videos] == [(names[2], 1)]
 
 
-def test_ucf101_problems(ucf: pathlib.Path) -> None:
+def test_ucf101_problems(ucf: pathlib.Path, touch) -> None:
     root = ucf / "videos"
     touch(root, "Zoom/v 1.avi")
-    with pytest.raises(UserError, match=r"2 of 3 .*trainlist02.txt line 2: Archery/v_2.avi"):
-        read_ucf101(root, ucf, split=2)
+    sources = read_ucf101(root, ucf, split=2)
+    assert sources["train"].missing == ((f"{root}/Archery/v_2.avi", "trainlist02.txt line 2"),)
+    assert sources["test"].missing == ((f"{root}/Archery/v_3.avi", "testlist02.txt line 1"),)
     with pytest.raises(UserError, match=r"trainlist01.txt does not exist"):
         read_ucf101(root, ucf, split=1)
     with pytest.raises(UserError, match="does not exist"):
@@ -44,8 +40,8 @@ def test_ucf101_problems(ucf: pathlib.Path) -> None:
     with pytest.raises(UserError, match=r"testlist02.txt line 1: class 'Archer' is not"):
         read_ucf101(root, ucf, split=2)
     (ucf / "testlist02.txt").write_text("Zoom/../../x.avi\n")
-    with pytest.raises(UserError, match="leads out of"):
-        read_ucf101(root, ucf, split=2)
+    touch(ucf, "x.avi")
+    assert read_ucf101(root, ucf, split=2)["test"].videos == ()  # nothing outside the root
     (ucf / "classInd.txt").write_text("1 Zoom\n3 Archery\n")
     with pytest.raises(UserError, match=r"classInd.txt line 2: '3 Archery' is not '2 ClassName'"):
         read_ucf101(root, ucf, split=2)
@@ -77,7 +73,7 @@ def hmdb(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 @pytest.mark.parametrize("flat", [False, True])
-def test_hmdb51(hmdb: pathlib.Path, flat: bool) -> None:
+def test_hmdb51(hmdb: pathlib.Path, touch, flat: bool) -> None:
     names = ["walk/a.avi", "walk/b.avi", "fall_floor/d [x] e.avi", "fall_floor/f.avi"]
     names = [name.split("/")[1] if flat else name for name in names]
     touch(hmdb / "videos", *names)
@@ -87,11 +83,59 @@ def test_hmdb51(hmdb: pathlib.Path, flat: bool) -> None:
     assert [(v.path, v.label) for v in sources["test"].videos] == [(names[3], 0), (names[1], 1)]
 
 
-def test_hmdb51_problems(hmdb: pathlib.Path) -> None:
+def test_hmdb51_problems(hmdb: pathlib.Path, touch) -> None:
     touch(hmdb / "videos", "walk/a.avi")
-    with pytest.raises(UserError, match="3 of 4 listed videos"):
-        read_hmdb51(hmdb / "videos", hmdb)
+    sources = read_hmdb51(hmdb / "videos", hmdb)
+    assert [len(part.missing) for part in sources.values()] == [1, 2]
+    assert sources["train"].missing[0] == (
+        f"{hmdb}/videos/fall_floor/d [x] e.avi",
+        "fall_floor_test_split1.txt line 1",
+    )
     with pytest.raises(UserError, match=r"walk_test_split2.txt line 1: 'a.avi 3' is not"):
         read_hmdb51(hmdb / "videos", hmdb, split=2)
     with pytest.raises(UserError, match=r"no list in .*_test_split3.txt"):
         read_hmdb51(hmdb / "videos", hmdb, split=3)
+
+
+def test_a_split_may_list_nothing_to_train_on(tmp_path: pathlib.Path, touch) -> None:
+    touch(tmp_path, "walk/a.avi")
+    (tmp_path / "walk_test_split1.txt").write_text("a.avi 2\n")
+    assert {split: len(part) for split, part in read_hmdb51(tmp_path).items()} == {"test": 1}
+
+
+@pytest.mark.parametrize("place", ["JHMDB/splits", "JHMDB/ReCompress_Videos/splits"])
+def test_jhmdb_as_it_is_distributed(tmp_path: pathlib.Path, touch, place: str) -> None:
+    root = tmp_path / "JHMDB" / "ReCompress_Videos"
+    touch(root, "catch/a b.avi", "catch/c.avi", "wave/c.avi")
+    (tmp_path / place).mkdir(parents=True)
+    (tmp_path / place / "catch_test_split3.txt").write_text("a b.avi 1\nc.avi 2\n")
+    (tmp_path / place / "wave_test_split3.txt").write_text("c.avi 1\n")
+    sources = read_hmdb51(root, split=3, name="jhmdb")
+    assert sources["train"].name == "jhmdb-3/train"
+    assert [(v.path, v.label) for v in sources["train"].videos] == [
+        ("catch/a b.avi", 0),
+        ("wave/c.avi", 1),
+    ]
+    assert [(v.path, v.label) for v in sources["test"].videos] == [("catch/c.avi", 0)]
+    if place == "JHMDB/splits":
+        above = read_hmdb51(tmp_path / "JHMDB", split=3, name="jhmdb")
+        assert len(above["train"]) == 2
+
+
+def test_real_videos_by_lists(real_data: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    lists: dict[str, list[str]] = {}
+    with (real_data / "jhmdb" / "meta.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        use = {"train": 1, "test": 2}.get(row["hmdb_split1"], 0)
+        lists.setdefault(row["class"], []).append(f"{pathlib.Path(row['path']).name} {use}")
+    for name, lines in lists.items():
+        (tmp_path / f"{name}_test_split1.txt").write_text("\n".join(lines))
+    sources = read_hmdb51(real_data / "jhmdb", tmp_path, name="jhmdb")
+    assert {split: len(part) for split, part in sources.items()} == {"train": 365, "test": 148}
+    assert not sources["train"].missing
+    label_of = {row["path"]: row["class"] for row in rows}
+    for part in sources.values():
+        assert all(part.classes[video.label] == label_of[video.path] for video in part.videos)
+    with sources["test"].open(0) as video:
+        assert video.size == (240, 320)

@@ -1,3 +1,4 @@
+import dataclasses
 import pickle
 
 import numpy as np
@@ -9,6 +10,7 @@ from data_pipelines.errors import UserError
 from data_pipelines.sources.files import FileSource, VideoFile
 from data_pipelines.sources.moving_shapes import MovingShapes
 from data_pipelines.sources.subset import Subset, hold_out, subset
+from data_pipelines.video import MissingVideo
 
 
 def files(labels: list[int], name: str = "files", classes: int = 3) -> FileSource:
@@ -29,6 +31,15 @@ def test_a_subset_is_its_part() -> None:
     assert (part.name, part.classes) == (whole.name, whole.classes)
     assert part.factors.keys() == {"shape", "motion"}
     assert ids(subset(part, np.asarray([1]))) == [whole.info(2).id]
+
+
+def test_what_is_missing_is_named_once() -> None:
+    missing = (MissingVideo("root/x.mp4", "line 1"),)
+    whole = dataclasses.replace(files([0, 0, 1, 1]), missing=missing)
+    assert subset(whole, np.asarray([0])).missing == missing
+    assert Subset.join([whole, files([0])]).missing == missing
+    train, test = hold_out(whole, 0.5, seed=0)
+    assert (train.missing, test.missing) == (missing, ())
 
 
 def test_join() -> None:

@@ -1,12 +1,13 @@
 import pathlib
 from collections import Counter
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from data_pipelines.errors import UserError
 from data_pipelines.sources import Sources, create_sources
+from data_pipelines.sources.mixture import Mixture
 from data_pipelines.sources.moving_shapes import MovingShapes
 from data_pipelines.video import Source
 
@@ -18,15 +19,24 @@ def create(seed: int = 0, **fields: object) -> Sources:
         "manifest": "",
         "label_column": "label",
         "split_column": "split",
-        "test_split": "test",
+        "test_split": "",
         "lists": "",
         "list_split": 1,
         "eval_fraction": 0.25,
         "train_videos": 0,
         "test_videos": 0,
+        "max_missing_fraction": 0.05,
+        "max_pixels": 10**6,
+        "max_frames": 1000,
+        "max_seconds": 60.0,
+        "trimmed": False,
+        "dataset": "",
+        "video_column": "video",
+        "fps": 25.0,
+        "parts": {},
     }
     assert fields.keys() <= defaults.keys()
-    return create_sources(SimpleNamespace(**defaults | fields), seed)
+    return create_sources(ConfigDict(defaults | fields), seed)
 
 
 def ids(source: Source | None) -> list[str]:
@@ -164,12 +174,26 @@ def test_the_official_lists(tmp_path: pathlib.Path) -> None:
         ({"source": "folder"}, "config.data.source=folder needs --config.data.root=DIR"),
         ({"source": "csv"}, "csv needs --config.data.manifest=FILE.csv"),
         ({"source": "ucf101"}, "ucf101 needs --config.data.root"),
-        ({"source": "ucf101", "root": "x"}, "ucf101 needs --config.data.lists=DIR"),
-        ({"source": "hmdb51", "root": "x"}, "hmdb51 needs --config.data.lists=DIR"),
+        ({"source": "jsonl"}, "jsonl needs --config.data.manifest=FILE.jsonl"),
+        (
+            {"source": "ucf101", "root": "ROOT"},
+            "ucf101 found: looked for classInd.txt in ",
+        ),
+        ({"source": "hmdb51", "root": "ROOT"}, "hmdb51 found: looked for .*_test_split1.txt in "),
+        ({"source": "jhmdb", "root": "ROOT", "list_split": 2}, "looked for .*_test_split2.txt in"),
+        ({"source": "kinetics", "root": "ROOT"}, "kinetics found: looked for .*train.csv .* in "),
+        (
+            {"source": "ssv2", "root": "ROOT"},
+            "ssv2 found: looked for something-something-v2-la",
+        ),
+        ({"source": "ssv2", "root": "ROOT", "lists": "/absent"}, "/absent does not exist"),
+        ({"source": "tfds"}, "tfds needs --config.data.dataset=NAME"),
         ({"source": "folder", "root": "/absent/folder"}, "/absent/folder does not exist"),
     ],
 )
-def test_what_is_missing_is_named(fields: dict, message: str) -> None:
+def test_what_is_missing_is_named(tmp_path: pathlib.Path, fields: dict, message: str) -> None:
+    if fields.get("root") == "ROOT":
+        fields = fields | {"root": touch(tmp_path / "ROOT", "a.mp4")}
     with pytest.raises(UserError, match=message):
         create(**fields)
 
@@ -187,3 +211,100 @@ def test_subsets_are_the_first_of_a_fixed_shuffle(classes: str) -> None:
     assert len({tuple(ids(create(seed, root=classes, eval_fraction=0, train_videos=6).train))
                 for seed in range(4)}) == 4  # fmt: skip
     assert np.all([some.train.info(i).label in (0, 1) for i in range(6)])
+
+
+def test_missing_videos_are_left_out_below_the_limit(tmp_path: pathlib.Path, caplog) -> None:
+    rows = [f"v{i}.mp4,{'xy'[i % 2]},{'test' if i < 10 else 'train'}" for i in range(30)]
+    path = manifest(tmp_path, "path,label,split", *rows)
+    (tmp_path / "v20.mp4").unlink()
+    sources = create(source="csv", manifest=path)
+    assert (len(sources.train), len(sources.test or ())) == (19, 10)
+    assert sources.train.missing == ((f"{tmp_path}/v20.mp4", "list.csv line 22"),)
+    assert "1 of 20 listed videos do not exist" in caplog.text
+    (tmp_path / "v3.mp4").unlink()
+    with pytest.raises(UserError, match=r"list/test: 1 of 10 .* data.max_missing_fraction = 0.05"):
+        create(source="csv", manifest=path)
+    sources = create(source="csv", manifest=path, max_missing_fraction=0.1, train_videos=5)
+    assert (len(sources.train), len(sources.train.missing)) == (5, 1)
+
+
+def test_a_list_whose_videos_are_all_elsewhere(tmp_path: pathlib.Path) -> None:
+    path = manifest(tmp_path / "a", "path,label", "a.mp4,x", "b.mp4,x")
+    with pytest.raises(UserError, match="2 of 2 listed videos do not exist"):
+        create(source="csv", manifest=path, root=touch(tmp_path / "b", "c.mp4"))
+
+
+def test_json_lines(tmp_path: pathlib.Path) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4")
+    (tmp_path / "l.jsonl").write_text(
+        '{"path": "a.mp4", "label": "x", "fold": 1}\n{"path": "b.mp4", "label": "x", "fold": 2}\n'
+    )
+    sources = create(
+        source="jsonl", manifest=str(tmp_path / "l.jsonl"), split_column="fold", test_split="2"
+    )
+    assert (ids(sources.train), ids(sources.test)) == (["a.mp4"], ["b.mp4"])
+
+
+def test_official_lists_beside_the_videos(tmp_path: pathlib.Path) -> None:
+    lists = tmp_path / "ucfTrainTestlist"
+    touch(lists, "classInd.txt")
+    (lists / "classInd.txt").write_text("1 Run\n")
+    (lists / "trainlist01.txt").write_text("Run/a.avi 1\n")
+    (lists / "testlist01.txt").write_text("Run/b.avi\n")
+    root = touch(tmp_path / "UCF-101", "Run/a.avi", "Run/b.avi")
+    for place in (root, str(tmp_path)):
+        sources = create(source="ucf101", root=place)
+        assert [name.rpartition("/")[2] for name in ids(sources.train)] == ["a.avi"]
+        assert [name.rpartition("/")[2] for name in ids(sources.test)] == ["b.avi"]
+
+
+def test_kinetics_and_ssv2_are_tested_on_val(tmp_path: pathlib.Path) -> None:
+    root = tmp_path / "kinetics"
+    touch(root, "a.mp4", "b.mp4", "c.mp4")
+    for split, name in (("train", "a"), ("validate", "b")):
+        (root / f"{split}.csv").write_text(
+            f"label,youtube_id,time_start,time_end\nyoga,{name},0,10\n"
+        )
+    (root / "test.csv").write_text("youtube_id,time_start,time_end\nc,0,10\nmissing,0,10\n")
+    sources = create(source="kinetics", root=str(root), trimmed=True)
+    assert (ids(sources.train), ids(sources.test)) == (["a.mp4"], ["b.mp4"])
+    sources = create(source="kinetics", root=str(root), test_split="test")
+    assert (ids(sources.train), sources.test) == (["a.mp4#0-10"], None)
+    assert sources.no_test_because == "the videos of kinetics/test have no labels"
+    touch(tmp_path / "ssv2", "1.webm", "2.webm")
+    for name, text in (
+        ("labels", '{"Closing something": "0"}'),
+        ("train", '[{"id": "1", "template": "Closing [something]"}]'),
+        ("validation", '[{"id": "2", "template": "Closing [something]"}]'),
+    ):
+        (tmp_path / "ssv2" / f"{name}.json").write_text(text)
+    sources = create(source="ssv2", root=str(tmp_path / "ssv2"))
+    assert (ids(sources.train), ids(sources.test)) == (["1.webm"], ["2.webm"])
+
+
+def test_a_mixture_of_parts(tmp_path: pathlib.Path) -> None:
+    a = touch(tmp_path / "a", "train/run/1.mp4", "train/sit/2.mp4", "test/sit/3.mp4")
+    b = touch(tmp_path / "b", "4.mp4", "5.mp4")
+    parts = {
+        "a": {"weight": 3, "source": "folder", "root": a},
+        "b": {"weight": 0.5, "source": "folder", "root": b},
+        "c": {"weight": 1.0, "source": "moving_shapes", "train_videos": 4, "test_videos": 2},
+    }
+    sources = create(source="mixture", parts=parts)
+    assert isinstance(sources.train, Mixture)
+    assert sources.train.parts == ((0, 2, 3.0), (2, 4, 0.5), (4, 8, 1.0))
+    assert ids(sources.train)[:4] == [
+        "a/train/run/1.mp4",
+        "a/train/sit/2.mp4",
+        "b/4.mp4",
+        "b/5.mp4",
+    ]
+    assert sources.test is not None
+    assert ids(sources.test) == ["a/test/sit/3.mp4", "c/test/000000", "c/test/000001"]
+    assert sources.train.classes == sources.test.classes
+    names = [sources.test.classes[sources.test.info(i).label] for i in range(3)]
+    assert names == ["sit", *MovingShapes(2, 0).classes[:2]]
+    del parts["a"], parts["c"]
+    sources = create(source="mixture", parts=parts)
+    assert (len(sources.train), sources.test) == (2, None)
+    assert sources.no_test_because == "b: the videos of b have no labels"

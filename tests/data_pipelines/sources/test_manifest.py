@@ -1,4 +1,6 @@
+import contextlib
 import csv
+import json
 import pathlib
 
 import pytest
@@ -6,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipelines.errors import UserError
-from data_pipelines.sources.csv_manifest import read_manifest
 from data_pipelines.sources.files import VideoFile
+from data_pipelines.sources.manifest import read_manifest
 
 
 @pytest.fixture
@@ -70,7 +72,6 @@ WRONG = {
     "is empty; its first line must be like 'path,label'": [],
     "lists no video": ["path"],
     "the path is empty": ["path,label", ",x"],
-    "2 of 3 .*line 3: x.mp4; list.csv line 4: y.mp4": ["path", "a.mp4", "x.mp4", "y.mp4"],
     "line 2: path '../a.mp4' leads out": ["path", "../a.mp4"],
     "line 2: path '/etc/passwd' leads out": ["path", "/etc/passwd"],
     "line 2: start is '-1'": ["path,start", "a.mp4,-1"],
@@ -147,3 +148,76 @@ def test_real_manifest(real_data: pathlib.Path) -> None:
         ("test", 148),
     }
     assert len(sources["train"].classes) == 12
+
+
+def jsonl(folder: pathlib.Path, *lines: object) -> pathlib.Path:
+    path = folder / "list.jsonl"
+    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    path.write_text("\n".join(texts) + "\n", encoding="utf-8")
+    return path
+
+
+def test_missing_videos_are_kept_with_their_lines(folder: pathlib.Path) -> None:
+    path = manifest(folder, "path,split", "a.mp4,train", "x.mp4,train", "sub,test")
+    sources = read_manifest(path)
+    assert sources["train"].videos == (VideoFile("a.mp4"),)
+    assert sources["train"].missing == ((f"{folder}/x.mp4", "list.csv line 3"),)
+    assert sources["test"].missing == ((f"{folder}/sub", "list.csv line 4"),)
+
+
+def test_json_lines_say_the_same(folder: pathlib.Path) -> None:
+    path = jsonl(
+        folder,
+        {"path": "a.mp4", "label": 10, "split": "train", "note": ["free", {"x": 1}]},
+        "",
+        {"path": "b.mp4", "label": "9", "start": 1, "end": 2.5, "split": "train"},
+        {"path": "sub/d, e.mp4", "label": None, "end": "3", "split": "test"},
+        {"path": "c.mp4", "split": "test"},
+    )
+    sources = read_manifest(path, format="jsonl")
+    assert sources["train"].classes == ("9", "10")
+    assert sources["train"].videos == (VideoFile("a.mp4", 1), VideoFile("b.mp4", 0, 1.0, 2.5))
+    assert sources["test"].videos == (VideoFile("sub/d, e.mp4", -1, None, 3.0), VideoFile("c.mp4"))
+
+
+WRONG_JSON = {
+    "no column 'path'; did you mean 'paths'": [{"paths": "a.mp4"}],
+    "lists no video: add a line like": [],
+    "line 2: the path is empty": [{"path": "a.mp4"}, {"label": "x"}],
+    "line 1: not a JSON object on one line: Expecting": ["{"],
+    "line 1: not a JSON object on one line: two fields have the same name: path, path": [
+        '{"path": "a.mp4", "path": "b.mp4"}'
+    ],
+    "line 1: '.1, 2.' is not an object": ["[1, 2]"],
+    "line 1: label is .'x'.: give text or a number": [{"path": "a.mp4", "label": ["x"]}],
+    "line 1: path is True: give text": [{"path": True}],
+    "line 1: start is 'nan': give seconds": ['{"path": "a.mp4", "start": NaN}'],
+    "line 1: the segment ends at 1 s, not after 2 s": [{"path": "a.mp4", "start": 2, "end": 1}],
+    "line 2: a.mp4 is already in list.jsonl line 1": [{"path": "a.mp4"}] * 2,
+    "line 2: column 'split' is empty": [{"path": "a.mp4", "split": "x"}, {"path": "b.mp4"}],
+    "line 1: path '../a.mp4' leads out": [{"path": "../a.mp4"}],
+    r"line 1: not a JSON object on one line: .*recursion": ["[" * 100_000],
+}
+
+
+@pytest.mark.parametrize("message", WRONG_JSON)
+def test_what_is_wrong_in_json_lines_is_named(folder: pathlib.Path, message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        read_manifest(jsonl(folder, *WRONG_JSON[message]), format="jsonl")
+    assert "\n" not in str(error.value)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+_FIELDS = ("path", "label", "start", "end", "split", "other")
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(_FIELDS), _JSON), min_size=1, max_size=3))
+def test_any_json_is_read_or_explained(tmp_path_factory, rows: list[dict]) -> None:
+    path = jsonl(tmp_path_factory.mktemp("any"), *rows)
+    with contextlib.suppress(UserError):
+        sources = read_manifest(path, format="jsonl")
+        assert sum(len(part.missing) for part in sources.values()) == len(rows)

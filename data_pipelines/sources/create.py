@@ -1,0 +1,195 @@
+"""From the `data` section of a config to the videos trained on and tested on."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from data_pipelines.decode import Limits
+from data_pipelines.errors import UserError
+from data_pipelines.sources.files import FileSource
+from data_pipelines.sources.folder import folder_splits
+from data_pipelines.sources.kinetics import read_kinetics
+from data_pipelines.sources.listing import check_missing
+from data_pipelines.sources.manifest import read_manifest
+from data_pipelines.sources.mixture import Mixture, part_sections
+from data_pipelines.sources.moving_shapes import MovingShapes
+from data_pipelines.sources.records import RecordSource, open_records
+from data_pipelines.sources.split_lists import read_hmdb51, read_ucf101
+from data_pipelines.sources.ssv2 import read_ssv2
+from data_pipelines.sources.subset import Subset, hold_out, subset
+from data_pipelines.sources.tfds import TfdsSource, read_tfds
+from data_pipelines.suggest import nearest
+from data_pipelines.video import Source
+
+Splits = Mapping[str, FileSource] | Mapping[str, RecordSource] | Mapping[str, TfdsSource]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sources:
+    """The videos of a run.
+
+    Attributes:
+      train: trained on, and the gallery of evaluations.
+      test: evaluated on, never trained on; None = evaluations are off.
+      no_test_because: why there is no `test`, "" where there is.
+    """
+
+    train: Source
+    test: Source | None
+    no_test_because: str = ""
+
+
+def create_sources(data: Any, seed: int) -> Sources:
+    """Opens what the config section `data` describes (see configs/base.py for its fields).
+
+    Args:
+      data: the section.
+      seed: of the experiment; fixes the built-in videos and what is held out.
+
+    Raises:
+      UserError: the section asks for something that is not there.
+    """
+    if data.source not in SOURCES:
+        raise UserError(
+            f"unknown config.data.source {data.source!r}; {nearest(data.source, SOURCES)}"
+        )
+    if data.source == "moving_shapes":
+        return Sources(
+            train=MovingShapes(videos=data.train_videos or 1024, seed=seed, split="train"),
+            test=MovingShapes(videos=data.test_videos or 512, seed=seed, split="test"),
+        )
+    if data.source == "mixture":
+        return _mixture(data, seed)
+    limits = Limits(data.max_pixels, data.max_frames, data.max_seconds)
+    splits = {
+        name: dataclasses.replace(split, limits=limits)
+        for name, split in _READERS[data.source](data).items()
+    }
+    sources = _split(splits, data, seed)
+    test = sources.test
+    return dataclasses.replace(
+        sources,
+        train=_first(sources.train, data.train_videos, seed),
+        test=None if test is None else _first(test, data.test_videos, seed),
+    )
+
+
+def _mixture(data: Any, seed: int) -> Sources:
+    sections = part_sections(data)
+    parts = {name: create_sources(section, seed) for name, (section, _) in sections.items()}
+    weights = {name: weight for name, (_, weight) in sections.items()}
+    train = Mixture.of({name: part.train for name, part in parts.items()}, weights)
+    tests = {name: part.test for name, part in parts.items() if part.test is not None}
+    if not tests:
+        reasons = (f"{name}: {part.no_test_because}" for name, part in parts.items())
+        return Sources(train, None, "; ".join(reasons))
+    test = Mixture.of(tests, {name: weights[name] for name in tests})
+    return Sources(train, dataclasses.replace(test, classes=train.classes))
+
+
+def _manifest(data: Any) -> Splits:
+    if not data.manifest:
+        raise UserError(
+            f"config.data.source={data.source} needs --config.data.manifest=FILE.{data.source}"
+        )
+    return read_manifest(
+        pathlib.Path(data.manifest).expanduser(),
+        pathlib.Path(data.root).expanduser() if data.root else None,
+        data.label_column,
+        data.split_column,
+        data.source,
+    )
+
+
+def _root(data: Any) -> pathlib.Path:
+    if not data.root:
+        raise UserError(f"config.data.source={data.source} needs --config.data.root=DIR")
+    return pathlib.Path(data.root).expanduser()
+
+
+def _url(data: Any) -> str:
+    if not data.root:
+        raise UserError("config.data.source=records needs --config.data.root=FOLDER_OR_URL")
+    return data.root
+
+
+def _lists(data: Any) -> pathlib.Path | str:
+    return pathlib.Path(data.lists).expanduser() if data.lists else ""
+
+
+_READERS: Mapping[str, Callable[[Any], Splits]] = {
+    "folder": lambda data: folder_splits(_root(data)),
+    "csv": _manifest,
+    "jsonl": _manifest,
+    "ucf101": lambda data: read_ucf101(_root(data), _lists(data), data.list_split),
+    "hmdb51": lambda data: read_hmdb51(_root(data), _lists(data), data.list_split),
+    "jhmdb": lambda data: read_hmdb51(_root(data), _lists(data), data.list_split, "jhmdb"),
+    "kinetics": lambda data: read_kinetics(_root(data), _lists(data), data.trimmed),
+    "ssv2": lambda data: read_ssv2(_root(data), _lists(data)),
+    "records": lambda data: open_records(_url(data)),
+    "tfds": lambda data: read_tfds(
+        data.dataset,
+        str(_root(data)) if data.root else "",
+        data.video_column,
+        data.label_column,
+        data.fps,
+    ),
+}
+
+SOURCES = ("moving_shapes", *_READERS, "mixture")
+
+
+def _split(splits: Mapping[str, Source], data: Any, seed: int) -> Sources:
+    """Names which of the splits is trained on and which tested on, or holds some videos out."""
+    test_split = data.test_split or _TEST_SPLIT.get(data.source, "test")
+    if test_split in splits and len(splits) > 1:
+        test = splits[test_split]
+        rest = [name for name in splits if name != test_split]
+        train = [splits["train"]] if "train" in rest else [splits[name] for name in rest]
+        whole = train[0] if len(train) == 1 else Subset.join(train)
+        check_missing(whole, data.max_missing_fraction)
+        if not _labelled(test):
+            return Sources(whole, None, f"the videos of {test.name} have no labels")
+        check_missing(test, data.max_missing_fraction)
+        return Sources(whole, test)
+    if list(splits) == [test_split]:
+        raise UserError(
+            f"all videos are in split {test_split!r}, the one of config.data.test_split, so "
+            "none is left to train on; put some into another split, or name no split at all"
+        )
+    if set(splits) not in ({"all"}, {"train"}):
+        raise UserError(
+            f"config.data.test_split={test_split!r} is none of the splits there are: "
+            f"{nearest(test_split, sorted(splits))}"
+        )
+    (whole,) = splits.values()
+    check_missing(whole, data.max_missing_fraction)
+    if not _labelled(whole):
+        return Sources(whole, None, f"the videos of {whole.name} have no labels")
+    if not data.eval_fraction:
+        return Sources(
+            whole, None, "config.data.eval_fraction is 0 and the data names no test split"
+        )
+    train, test = hold_out(whole, data.eval_fraction, seed)
+    return Sources(train, test)
+
+
+_TEST_SPLIT = {"kinetics": "val", "ssv2": "val"}  # the labels of their tests are not public
+
+
+def _labelled(source: Source) -> bool:
+    return bool(source.classes) and any(
+        source.info(index).label >= 0 for index in range(len(source))
+    )
+
+
+def _first(source: Source, videos: int, seed: int) -> Source:
+    if not videos or videos >= len(source):
+        return source
+    chosen = np.random.default_rng(seed).permutation(len(source))[:videos]
+    return subset(source, np.sort(chosen))

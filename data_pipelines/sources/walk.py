@@ -1,0 +1,86 @@
+"""Which videos lie below a folder."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+from data_pipelines.errors import UserError
+
+EXTENSIONS = (
+    *(".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"),
+    *(".ts", ".3gp", ".flv", ".wmv", ".ogv", ".gif"),
+)
+"""What a video's name ends with, in any case."""
+
+
+def is_video(name: str) -> bool:
+    """Whether a file's name is that of a video, and not hidden."""
+    return not name.startswith(".") and name.lower().endswith(EXTENSIONS)
+
+
+def videos_below(folder: str | pathlib.Path) -> list[str]:
+    """Returns the videos in a folder and below it, relative to it, sorted.
+
+    Hidden files and folders are passed over, and links to folders are not followed.
+
+    Raises:
+      UserError: a folder cannot be listed.
+    """
+    # Plain strings: hundreds of thousands of videos are common, and pathlib is slow.
+    top = str(folder)
+    found = []
+    for place, folders, files in os.walk(top, onerror=_refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        inside = os.path.relpath(place, top).replace(os.sep, "/")
+        prefix = "" if inside == "." else f"{inside}/"
+        found += [prefix + name for name in files if is_video(name)]
+    return sorted(found)
+
+
+class VideosByName:
+    """The videos below a folder, found by the names of their files after one walk.
+
+    Official lists name a video uniquely by its file. Whether it lies in a folder of its split or
+    class, and in which container it is stored, differs from copy to copy.
+
+    Args:
+      root: the folder.
+    """
+
+    def __init__(self, root: str | pathlib.Path) -> None:
+        self._paths: dict[str, list[str]] = {}
+        for path in videos_below(root):
+            self._paths.setdefault(_stem(path), []).append(path)
+
+    def find(self, name: str, folders: Sequence[str] = ()) -> str | None:
+        """Returns the path of a video below the root, None where it is missing.
+
+        Args:
+          name: of its file, with any ending of a video or none.
+          folders: names of folders that it may lie in; among several files of the name, the one
+            that lies in most of them is taken. Spaces count as underscores, and case does not.
+        """
+        paths = self._paths.get(_stem(name), [])
+        if len(paths) < 2:
+            return paths[0] if paths else None
+        wanted = {_plain(folder) for folder in folders}
+        return max(paths, key=lambda path: len(wanted.intersection(_plain(path).split("/")[:-1])))
+
+
+def _refuse(error: OSError) -> None:
+    raise UserError(
+        f"folder {error.filename} cannot be listed ({error.strerror}): make it readable, or move "
+        "it out of the folder of the videos"
+    ) from error
+
+
+def _stem(path: str) -> str:
+    name = path.rpartition("/")[2]
+    stem, ending = os.path.splitext(name)
+    return stem if ending.lower() in EXTENSIONS else name
+
+
+def _plain(name: str) -> str:
+    return name.replace(" ", "_").casefold()
