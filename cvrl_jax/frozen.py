@@ -19,7 +19,7 @@ from cvrl_jax.methods import create_method
 from cvrl_jax.parallel.mesh import make_mesh, replicated
 from cvrl_jax.state import make_embed
 from data_pipelines.errors import UserError
-from data_pipelines.loading import worker_count
+from data_pipelines.loading import kill_after, worker_count
 from data_pipelines.sources import create_sources
 from data_pipelines.video import Source, VideoInfo
 
@@ -84,6 +84,7 @@ def embed_checkpoint(
             evaluation_spec(config, config.eval.clips, config.eval.crops),
             batch_size=config.eval.batch_size,
             workers=worker_count(config.data),
+            timeout=kill_after(config.data),
         )
         infos = [source.info(index) for index in range(len(source))]
         target = workdir / f"embeddings_{split}.parquet"

@@ -31,7 +31,7 @@ from cvrl_jax.parallel.mesh import make_mesh, put_batch
 from cvrl_jax.state import abstract_state, create_state, make_embed, make_train_step
 from cvrl_jax.workdir import Workdir
 from data_pipelines.bad_examples import BadExamples
-from data_pipelines.loading import worker_count
+from data_pipelines.loading import kill_after, worker_count
 from data_pipelines.pipeline import TrainBatches
 from data_pipelines.sources import Sources, create_sources
 from data_pipelines.survey import survey
@@ -94,6 +94,7 @@ def train(
         batch_size=config.batch_size,
         seed=config.seed,
         workers=worker_count(config.data),
+        timeout=kill_after(config.data),
     )
     if not fresh:
         check_not_beyond(folder.path, config.steps)

@@ -64,6 +64,15 @@ def worker_count(data: Any) -> int:
     return 0 if data.source == "moving_shapes" else len(os.sched_getaffinity(0))
 
 
+def kill_after(data: Any) -> float:
+    """Returns the seconds after which a process that reads one video is killed.
+
+    Opening and decoding have `max_seconds` each, which the reader watches between frames; this is
+    for a decoder that does not come back at all.
+    """
+    return 2 * data.max_seconds + 5
+
+
 def create_loader(
     source: Source, spec: InputSpec, *, workers: int, ahead: int, timeout: float
 ) -> Loader:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from data_pipelines.pipeline import evaluation_batches
+from data_pipelines.pipeline import TIMEOUT_S, evaluation_batches
 from data_pipelines.spec import InputSpec
 from data_pipelines.video import Source, VideoInfo
 
@@ -59,6 +59,7 @@ def extract_features(
     *,
     batch_size: int,
     workers: int = 0,
+    timeout: float = TIMEOUT_S,
     progress: Callable[[Iterable], Iterable] = lambda batches: batches,
 ) -> Features:
     """Runs `embed` over every video of `source` once.
@@ -69,10 +70,13 @@ def extract_features(
       spec: the views of each.
       batch_size: videos per call; the last batch is padded, and padding never counted.
       workers: processes that decode.
+      timeout: seconds after which a process gives a video up.
       progress: wraps the batches, to show how far it is.
     """
     vectors, labels, valid, probabilities, left_out = [], [], [], [], []
-    batches = evaluation_batches(source, spec, batch_size=batch_size, workers=workers)
+    batches = evaluation_batches(
+        source, spec, batch_size=batch_size, workers=workers, timeout=timeout
+    )
     for batch in progress(batches):
         real = batch["index"] >= 0
         output = embed(batch)

@@ -15,7 +15,7 @@ from cvrl_jax.evaluation.features import Embed, Features, extract_features
 from cvrl_jax.evaluation.linear_probe import LinearProbeSettings, linear_probe
 from cvrl_jax.evaluation.temporal_probes import TemporalProbeSettings, temporal_probes
 from cvrl_jax.observe import collapse
-from data_pipelines.loading import worker_count
+from data_pipelines.loading import kill_after, worker_count
 from data_pipelines.sources import Sources
 from data_pipelines.spec import InputSpec
 from data_pipelines.video import VideoInfo
@@ -88,6 +88,7 @@ def evaluate(
                 evaluation_spec(config, clips, crops),
                 batch_size=settings.batch_size,
                 workers=worker_count(config.data),
+                timeout=kill_after(config.data),
                 progress=_progress(f"features of {name}", len(source), settings.batch_size),
             )
         )
