@@ -7,6 +7,7 @@ import functools
 import hashlib
 import io
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -136,7 +137,7 @@ class RecordSource:
             raise BadVideo(place, f"it is the record of {record.id!r}")
         return open_record(record, place)
 
-    def _value(self, column: str, row: int):
+    def _value(self, column: str, row: int) -> Any:
         return self.index[column][row].as_py()
 
 
