@@ -8,8 +8,10 @@ import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from typing import Any
 
 import av
+from av.container import InputContainer
 from av.error import FFmpegError, InvalidDataError
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream as AvVideoStream
@@ -72,16 +74,7 @@ class VideoStream:
             raise
 
     def _open(self) -> None:
-        # "file:" stops FFmpeg from reading a name such as "concat:a" or "http:b" as a protocol.
-        try:
-            self._container = av.open(
-                f"file:{self._path}" if self._content is None else io.BytesIO(self._content),
-                "r",
-                metadata_errors="ignore",
-                container_options={"protocol_whitelist": "file"},
-            )
-        except (InvalidDataError, EOFError) as error:
-            raise Unreadable("it is not a video in any known format") from error
+        self._container = open_container(self._path, self._content)
         try:
             self._stream = _first_video(self._container.streams)
             codec = self._stream.codec_context
@@ -175,6 +168,28 @@ class VideoStream:
                 yield frame
         if trouble is not None and not started:
             raise trouble
+
+
+def open_container(path: str, content: bytes | None = None) -> InputContainer:
+    """Opens a local file, or its content from memory; it cannot make FFmpeg open anything else.
+
+    Raises:
+      Unreadable: it is in no known format.
+      OSError, FFmpegError: it cannot be opened.
+    """
+    # Until version 19 PyAV refused texts that are not UTF-8, unless it was told not to.
+    old = int(av.__version__.partition(".")[0]) < 19
+    lenient: dict[str, Any] = {"metadata_errors": "ignore"} if old else {}
+    try:
+        return av.open(
+            # "file:" stops FFmpeg from reading a name such as "concat:a" or "http:b" as a protocol.
+            f"file:{path}" if content is None else io.BytesIO(content),
+            "r",
+            container_options={"protocol_whitelist": "file"},
+            **lenient,
+        )
+    except (InvalidDataError, EOFError) as error:
+        raise Unreadable("it is not a video in any known format") from error
 
 
 def _identity(packet: av.Packet) -> tuple[int | None, ...]:

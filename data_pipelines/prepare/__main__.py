@@ -30,8 +30,10 @@ def main(argv: list[str]) -> int:
     flags, rest = _parser().parse_known_args(argv)
     if importlib.util.find_spec("apache_beam") is None:
         raise UserError("preparing records needs Apache Beam: pip install 'cvrl_jax[prepare]'")
-    # Beam warns of each optional part of its own that is not installed.
+    # Beam warns of each optional part of its own that is not installed, and prints at length what
+    # it also raises; we say it in one line.
     logging.getLogger().addFilter(lambda record: "not found" not in record.getMessage())
+    logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
     from data_pipelines.prepare.pipeline import is_local, prepare  # takes a second to import
 
     if not flags.input and not flags.manifest:

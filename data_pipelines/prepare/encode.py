@@ -95,7 +95,9 @@ def encode_h264(frames: Iterable[np.ndarray], size: tuple[int, int], crf: int, g
             "crf": str(crf),
             "preset": "medium",
             "tune": "fastdecode",
-            "x264-params": f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes=0:open-gop=0",
+            # Without "cpu-independent" x264's decisions depend on the processor's vector units.
+            "x264-params": f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes=0:open-gop=0"
+            ":cpu-independent=1",
         }
         for index, frame in enumerate(frames):
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")

@@ -74,9 +74,9 @@ def prepare(job: Job, beam_flags: Sequence[str] = (), quiet: bool = False) -> Ce
         )
         try:
             pipeline.run().wait_until_finish()
-        except RuntimeError as error:  # Beam wraps what a DoFn raises
-            if isinstance(error.__cause__, UserError):
-                raise error.__cause__ from error
+        except RuntimeError as error:
+            if isinstance(error.__context__, KeyboardInterrupt):  # Beam takes it for a failure
+                raise KeyboardInterrupt from error
             raise
         finally:
             _bar = None

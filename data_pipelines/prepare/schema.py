@@ -6,7 +6,8 @@ A prepared collection is a folder, local or in an object store:
 - `index.parquet`: one row per video (`INDEX`), split by split, in the order of the input.
 - `shards/SPLIT-00000-of-00010.array_record`: ArrayRecord files (options
   "group_size:1,uncompressed"; frames are compressed already), one record per video.
-- `shards/SPLIT-00000-of-00010.json`: a receipt for each, by which a stopped preparation goes on.
+- `shards/SPLIT-00000-of-00010.json`: a receipt for each, and `plan.json`: a digest of the input and
+  the settings. By them a stopped preparation goes on; a reader needs neither.
 - `quarantine.jsonl`: {"id", "path", "reason"} of every video that could not be read.
 
 A record is a msgpack map with the fields of `Record` by name; `bytes` are msgpack binary.
@@ -66,9 +67,9 @@ class Record:
       h264: an MP4 file whose i-th frame in the order shown is frame i. Its own times mean nothing.
       sound: a Matroska file with one audio track, b"" where the video is silent. What of the
         input's sound falls into the video, with a margin of 0.1 s on either side.
-      sound_start: seconds at which the first sample of `sound` falls on the clock of `times`, below
-        0 if before the first frame. Later ones follow at the sampling rate: Matroska rounds their
-        times to milliseconds.
+      sound_start: seconds at which time 0 of `sound` falls on the clock of `times`; below 0 if
+        before the first frame. Matroska rounds times to milliseconds, so go by that of the first
+        sample that is decoded: the others follow it at the sampling rate.
       version: `VERSION`.
     """
 

@@ -9,6 +9,8 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
+from data_pipelines.decode.stream import open_container
+
 _MARGIN = 0.1  # seconds kept before and after: decoders need some packets to get going
 
 # Matroska with neither random identifiers nor the library's version: equal input, equal bytes.
@@ -48,8 +50,7 @@ def cut_sound(path: str, start: float, end: float) -> Sound:
       av.FFmpegError, ValueError: the sound is damaged, or in a codec that Matroska does not hold.
     """
     out = io.BytesIO()
-    options = {"protocol_whitelist": "file"}
-    with av.open(f"file:{path}", metadata_errors="ignore", container_options=options) as container:
+    with open_container(path) as container:
         track = next((s for s in container.streams.audio if s.codec_context is not None), None)
         if track is None or track.time_base is None:
             return NO_SOUND

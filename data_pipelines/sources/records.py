@@ -7,6 +7,7 @@ import functools
 import hashlib
 import io
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -145,7 +146,7 @@ class RecordSource:
             raise BadVideo(place, f"it is the record of {record.id!r}")
         return open_record(record, place, self.limits)
 
-    def _value(self, column: str, row: int):
+    def _value(self, column: str, row: int) -> Any:
         return self.index[column][row].as_py()
 
 
