@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Mapping
@@ -109,10 +110,14 @@ def path_inside(root: pathlib.Path, listed: str, where: str) -> str:
     Raises:
       UserError: the path leads out of `root`, by "..", as an absolute path or through a link.
     """
-    # Plain strings: lists of hundreds of thousands of videos are common, and pathlib is slow.
-    real_root = os.path.realpath(root)
+    # Plain strings, and a look at the file alone: lists of hundreds of thousands are common.
+    real_root = _real_folder(str(root))
     try:
-        real = os.path.realpath(os.path.join(real_root, listed))
+        path = os.path.join(real_root, listed)
+        folder, name = os.path.split(path)
+        real = os.path.join(_real_folder(folder), name)
+        if name in ("", ".", "..") or "\0" in name or os.path.islink(real):
+            real = os.path.realpath(path)
         if os.path.commonpath([real, real_root]) != real_root:
             raise ValueError("outside")
         inside = listed
@@ -124,6 +129,11 @@ def path_inside(root: pathlib.Path, listed: str, where: str) -> str:
             "name another root"
         ) from error
     return pathlib.PurePath(inside).as_posix()
+
+
+@functools.lru_cache(maxsize=1024)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def sorted_classes(names: set[str]) -> tuple[str, ...]:

@@ -62,10 +62,14 @@ def test_path_inside(tmp_path: pathlib.Path) -> None:
     (tmp_path / "other").mkdir()
     (root / "link").symlink_to(tmp_path / "other")
     (root / "loop").symlink_to(root / "loop")
+    (tmp_path / "other" / "b.mp4").touch()
+    (root / "out.mp4").symlink_to(tmp_path / "other" / "b.mp4")
+    (root / "in.mp4").symlink_to(root / "sub" / "a.mp4")
     assert path_inside(root, "sub/a.mp4", "") == "sub/a.mp4"
+    assert path_inside(root, "in.mp4", "") == "in.mp4"
     assert path_inside(root, "./sub/../sub/a.mp4", "") == "sub/a.mp4"
     assert path_inside(root, str(root / "sub" / "a.mp4"), "") == "sub/a.mp4"
-    for listed in ("../a.mp4", "sub/../../a.mp4", "/etc/passwd", "link/a.mp4", "a\0b"):
+    for listed in ("../a.mp4", "sub/../../a.mp4", "/etc/passwd", "link/a.mp4", "out.mp4", "a\0b"):
         with pytest.raises(UserError, match=r"list line 3: path .* leads out of"):
             path_inside(root, listed, "list line 3")
 
