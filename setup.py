@@ -26,6 +26,7 @@ CORE = [
     "pyarrow>=15",
     "scikit-learn>=1.4",
     "simplejpeg>=1.8",
+    "tabulate>=0.9",
     "tensorboardX>=2.6",
     "threadpoolctl>=3",
     "tqdm>=4.66",

@@ -150,8 +150,8 @@ def prepare(source: Source, out: pathlib.Path) -> dict[str, float]:
     sizes = {"raw": sum(os.path.getsize(row) for row in rows) / 1e6}
     for name, options in STORAGES.items():
         command = [
-            *(sys.executable, "-m", "data_pipelines.prepare", f"--manifest={manifest}"),
-            *(f"--input={root}", f"--output={out / name}", *options),
+            *(sys.executable, "-m", "data_pipelines.prepare", f"--input={manifest}"),
+            *(f"--root={root}", f"--output={out / name}", *options),
         ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         files = [file for file in (out / name).rglob("*") if file.is_file()]

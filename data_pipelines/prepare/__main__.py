@@ -12,12 +12,14 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 
 from data_pipelines.errors import UserError
 from data_pipelines.prepare.encode import STORAGES, Encoding
 from data_pipelines.prepare.shards import Job
-from data_pipelines.sources.folder import folder_splits
-from data_pipelines.sources.manifest import read_manifest
+from data_pipelines.sources import DataSection, add_section_flags, read_splits, section_of
+from data_pipelines.sources.listing import check_missing
+from data_pipelines.video import Source
 
 _EPILOG = """Flags of Apache Beam are passed on, such as --runner=DataflowRunner (or SparkRunner,
 FlinkRunner) with its --project, --region, --temp_location. The same command goes on after a stop.
@@ -36,15 +38,10 @@ def main(argv: list[str]) -> int:
     logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
     from data_pipelines.prepare.pipeline import is_local, prepare  # takes a second to import
 
-    if not flags.input and not flags.manifest:
-        raise UserError("--input=DIR or --manifest=FILE.csv is needed: the videos to prepare")
-    open_input = functools.partial(folder_splits, flags.input)
-    if flags.manifest:
-        open_input = functools.partial(read_manifest, flags.manifest, flags.input)
     encoding = Encoding(**{f.name: getattr(flags, f.name) for f in dataclasses.fields(Encoding)})
     cores = len(os.sched_getaffinity(0)) if is_local(rest) else 1
     job = Job(
-        open_input=open_input,
+        open_input=functools.partial(_open, section_of(flags, flags.input, flags.root)),
         output=flags.output,
         encoding=encoding,
         videos_per_shard=flags.videos_per_shard,
@@ -70,6 +67,13 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def _open(section: DataSection) -> Mapping[str, Source]:
+    splits = read_splits(section)
+    for source in splits.values():
+        check_missing(source, section.max_missing_fraction)
+    return splits
+
+
 def _parser() -> argparse.ArgumentParser:
     default = Encoding()
     parser = argparse.ArgumentParser(
@@ -77,8 +81,10 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )  # fmt: skip
     add = parser.add_argument
-    add("--input", metavar="DIR", help="folder of videos, or that which the manifest refers to")
-    add("--manifest", metavar="CSV", help="list `path[,label][,start,end][,split]`")
+    add("--input", metavar="PLACE", required=True,
+        help="folder of videos, or a list of them ending in .csv or .jsonl")  # fmt: skip
+    add("--root", metavar="DIR", default="", help="folder that a list's paths are relative to; "
+        "default: its own")  # fmt: skip
     add("--output", metavar="OUT", required=True, help="folder, gs://... or s3://...")
     add("--storage", choices=STORAGES, default=default.storage, help="default %(default)s: JPEG "
         "frames read fastest, H.264 with a key frame every --gop frames is smallest")  # fmt: skip
@@ -95,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         "%(default)g")  # fmt: skip
     add("--max_bad_fraction", type=float, default=0.05, help="default %(default)g")
     add("--json", action="store_true", help="print the census as JSON, and no progress")
+    add_section_flags(parser)
     return parser
 
 

@@ -65,18 +65,31 @@ def create_sources(data: Any, seed: int) -> Sources:
         )
     if data.source == "mixture":
         return _mixture(data, seed)
-    limits = Limits(data.max_pixels, data.max_frames, data.max_seconds)
-    splits = {
-        name: dataclasses.replace(split, limits=limits)
-        for name, split in _READERS[data.source](data).items()
-    }
-    sources = _split(splits, data, seed)
+    sources = _split(read_splits(data), data, seed)
     test = sources.test
     return dataclasses.replace(
         sources,
         train=_first(sources.train, data.train_videos, seed),
         test=None if test is None else _first(test, data.test_videos, seed),
     )
+
+
+def read_splits(data: Any) -> Mapping[str, Source]:
+    """Returns the splits of a collection as they are found there, whatever is then done with them.
+
+    Args:
+      data: the section, or a `DataSection`, of any source but the built-in one and mixtures.
+
+    Raises:
+      UserError: the section asks for something that is not there.
+    """
+    if data.source not in _READERS:
+        raise UserError(f"unknown source {data.source!r}; {nearest(data.source, _READERS)}")
+    limits = Limits(data.max_pixels, data.max_frames, data.max_seconds)
+    return {
+        name: dataclasses.replace(split, limits=limits)
+        for name, split in _READERS[data.source](data).items()
+    }
 
 
 def _mixture(data: Any, seed: int) -> Sources:

@@ -1,0 +1,79 @@
+"""Where the videos of a command are: the fields of `config.data` as flags of a command line."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import pathlib
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSection:
+    """Those fields of `config.data` that say where videos are; configs/base.py explains them."""
+
+    source: str = "folder"
+    root: str = ""
+    manifest: str = ""
+    label_column: str = "label"
+    split_column: str = "split"
+    lists: str = ""
+    list_split: int = 1
+    max_missing_fraction: float = 0.05
+    trimmed: bool = False
+    dataset: str = ""
+    video_column: str = "video"
+    fps: float = 25.0
+    max_seconds: float = 60.0
+    max_pixels: int = 8192 * 4320
+    max_frames: int = 5_000_000
+
+
+_HELP = {
+    "source": "folder (default), csv, jsonl, ucf101, hmdb51, jhmdb, kinetics, ssv2, tfds, records",
+    "label_column": "csv, jsonl, tfds: which column names the class",
+    "split_column": "csv, jsonl: which column says train or test",
+    "lists": "folder of the official lists; default: in or beside the videos",
+    "list_split": "ucf101, hmdb51, jhmdb: which of the official splits",
+    "max_missing_fraction": "more listed videos without a file than this are an error",
+    "trimmed": "kinetics: ID.mp4 holds the segment alone",
+    "dataset": "tfds: its name",
+    "video_column": "tfds: which feature holds the video",
+    "fps": "tfds: frames per second of videos stored as frames",
+    "max_seconds": "for one video; then it is given up",
+    "max_pixels": "larger pictures are refused",
+    "max_frames": "longer files are refused",
+}
+
+
+def add_section_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds a flag for every field but `root` and `manifest`, which commands take in their ways."""
+    group = parser.add_argument_group("where the videos are (as config.data.*)")
+    for field in dataclasses.fields(DataSection):
+        if field.name not in _HELP:
+            continue
+        if field.type == "bool":
+            group.add_argument(f"--{field.name}", action="store_true", help=_HELP[field.name])
+            continue
+        group.add_argument(
+            f"--{field.name}",
+            type=type(field.default),
+            default=field.default,
+            help=f"{_HELP[field.name]}; default {field.default!r}"
+            if field.default
+            else _HELP[field.name],
+        )
+
+
+def section_of(flags: argparse.Namespace, place: str, root: str = "") -> DataSection:
+    """Returns what the flags say.
+
+    Args:
+      flags: parsed by a parser with `add_section_flags`.
+      place: a folder, a URL of records, or a list ending in .csv or .jsonl (needs no --source).
+      root: of a list: the folder that its paths are relative to, "" for its own.
+    """
+    section = DataSection(root=place, **{name: getattr(flags, name) for name in _HELP})
+    kind = pathlib.PurePath(place).suffix.lower().removeprefix(".")
+    if kind in ("csv", "jsonl") and flags.source in ("folder", kind):
+        return dataclasses.replace(section, source=kind, manifest=place, root=root)
+    return section
