@@ -429,6 +429,6 @@ def test_a_closed_reader_keeps_no_frame_in_memory(made: Callable[[str], pathlib.
         for _ in range(3):
             with open_video(str(path)) as reader:
                 reader.frames([0, 20])
-            assert frames() == before
+            assert frames() <= before
     finally:
         gc.enable()
