@@ -172,6 +172,31 @@ def test_another_format_is_explained(tmp_path: pathlib.Path) -> None:
         read_tfds("tiny", str(folder), "video", "label", 25.0)
 
 
+def test_pictures_that_do_not_decode(tmp_path: pathlib.Path) -> None:
+    images = lambda: tfds.features.Sequence(tfds.features.Image(shape=(8, 10, 3)))  # noqa: E731
+    source = read_tfds(
+        "tiny", build(tmp_path, images, lambda index: [io.BytesIO(b"no")]), "video", "label", 10.0
+    )["test"]
+    with pytest.raises(BadVideo, match=r"^tiny/test/00000001: its record cannot be decoded: "):
+        source.open(1)
+
+
+def test_threads_may_be_the_first_to_open_it(tmp_path: pathlib.Path) -> None:
+    array = lambda: tfds.features.Tensor(shape=(None, 8, 10, 3), dtype=np.uint8)  # noqa: E731
+    program = f"""
+from concurrent.futures import ThreadPoolExecutor
+from data_pipelines.sources.tfds import TfdsSource
+source = TfdsSource("tiny", {build(tmp_path, array, frames)!r}, "train", ("a", "b"), "video",
+                    "label", 10.0)
+with ThreadPoolExecutor(8) as pool:
+    print(len(list(pool.map(lambda row: (source.open(row), source.info(row)), [0, 1, 2, 3] * 4))))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "16\n", done.stderr
+
+
 def test_without_the_library() -> None:
     program = """
 import sys
