@@ -7,7 +7,9 @@ import pickle
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import cv2
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import BadVideo, UserError
-from data_pipelines.sources.tfds import read_tfds
+from data_pipelines.sources.tfds import TfdsSource, read_tfds
 
 tfds = pytest.importorskip("tensorflow_datasets")
 pytestmark = pytest.mark.filterwarnings("ignore:label.. is deprecated:DeprecationWarning")
@@ -181,27 +183,28 @@ def test_pictures_that_do_not_decode(tmp_path: pathlib.Path) -> None:
         source.open(1)
 
 
-def test_threads_may_be_the_first_to_open_it(tmp_path: pathlib.Path) -> None:
-    array = lambda: tfds.features.Tensor(shape=(None, 8, 10, 3), dtype=np.uint8)  # noqa: E731
-    program = f"""
-from concurrent.futures import ThreadPoolExecutor
-from data_pipelines.sources.tfds import TfdsSource
-source = TfdsSource("tiny", {build(tmp_path, array, frames)!r}, "train", ("a", "b"), "video",
-                    "label", 10.0)
-with ThreadPoolExecutor(8) as pool:
-    print(len(list(pool.map(lambda row: (source.open(row), source.info(row)), [0, 1, 2, 3] * 4))))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
-    )
-    assert done.stdout == "16\n", done.stderr
+def test_one_thread_opens_it_while_others_wait(monkeypatch) -> None:
+    inside, most = [], []
+
+    def open_slowly(*_: object) -> list[dict[str, bytes]]:
+        inside.append(0)
+        most.append(len(inside))
+        time.sleep(0.02)
+        inside.pop()
+        return [{"video": b"no video"}]
+
+    monkeypatch.setattr("data_pipelines.sources.tfds._open", open_slowly)
+    source = TfdsSource("tiny", "", "train", (), "video", "label", 10.0)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: len(source), range(4))) == [1] * 4
+    assert most == [1] * 4
 
 
 def test_without_the_library() -> None:
     program = """
 import sys
 sys.modules["tensorflow_datasets"] = None  # importing it raises ImportError
-from data_pipelines.sources.tfds import read_tfds
+from data_pipelines.sources.tfds import TfdsSource, read_tfds
 read_tfds("tiny", "", "video", "label", 25.0)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
