@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import logging
+import threading
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +20,8 @@ from data_pipelines.errors import BadVideo, UserError
 from data_pipelines.sources.stored import StoredFrames
 from data_pipelines.suggest import nearest
 from data_pipelines.video import MissingVideo, Video, VideoInfo
+
+_LOCK = threading.Lock()  # threads that import tensorflow_datasets at once wait for each other
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +81,12 @@ class TfdsSource:
           BadVideo: its record is no video.
         """
         where = f"{self.name}/{index:08d}"
-        video = self._records()[index][self.video_column]
+        records = self._records()
+        try:
+            video = records[index][self.video_column]
+        except Exception as error:  # whatever its content provokes in the libraries that decode it
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise BadVideo(where, f"its record cannot be decoded: {reason}") from error
         if isinstance(video, bytes):
             return open_video(where, content=video, limits=self.limits)
         frames = list(video)
@@ -89,15 +98,10 @@ class TfdsSource:
             raise BadVideo(where, f"its frames are no pictures of one size: {first.shape} ...")
         return StoredFrames(frames, self.fps)
 
-    @functools.cache  # noqa: B019
     def _records(self, raw: bool = False) -> Sequence[Any]:
         """Opens the records: dicts of features, or bytes, whose label is read without the video."""
-        method = _library().core.decode.DeserializeMethod
-        return _builder(self.dataset, self.data_dir).as_data_source(
-            self.split,
-            deserialize_method=method.RAW_BYTES if raw else method.DESERIALIZE_AND_DECODE,
-            file_format="array_record",
-        )
+        with _LOCK:
+            return _open(self.dataset, self.data_dir, self.split, raw)
 
 
 def read_tfds(
@@ -154,6 +158,19 @@ def read_tfds(
         split: TfdsSource(dataset, data_dir, split, classes, video_column, label_column, fps)
         for split in builder.info.splits
     }
+
+
+@functools.cache
+def _open(dataset: str, data_dir: str, split: str, raw: bool) -> Sequence[Any]:
+    method = _library().core.decode.DeserializeMethod
+    records = _builder(dataset, data_dir).as_data_source(
+        split,
+        deserialize_method=method.RAW_BYTES if raw else method.DESERIALIZE_AND_DECODE,
+        file_format="array_record",
+    )
+    with contextlib.suppress(Exception):
+        records[0]  # imports the rest, while no other thread does
+    return records
 
 
 def _example(record: bytes) -> Any:

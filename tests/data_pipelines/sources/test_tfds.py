@@ -7,7 +7,9 @@ import pickle
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import cv2
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import BadVideo, UserError
-from data_pipelines.sources.tfds import read_tfds
+from data_pipelines.sources.tfds import TfdsSource, read_tfds
 
 tfds = pytest.importorskip("tensorflow_datasets")
 pytestmark = pytest.mark.filterwarnings("ignore:label.. is deprecated:DeprecationWarning")
@@ -172,11 +174,37 @@ def test_another_format_is_explained(tmp_path: pathlib.Path) -> None:
         read_tfds("tiny", str(folder), "video", "label", 25.0)
 
 
+def test_pictures_that_do_not_decode(tmp_path: pathlib.Path) -> None:
+    images = lambda: tfds.features.Sequence(tfds.features.Image(shape=(8, 10, 3)))  # noqa: E731
+    source = read_tfds(
+        "tiny", build(tmp_path, images, lambda index: [io.BytesIO(b"no")]), "video", "label", 10.0
+    )["test"]
+    with pytest.raises(BadVideo, match=r"^tiny/test/00000001: its record cannot be decoded: "):
+        source.open(1)
+
+
+def test_one_thread_opens_it_while_others_wait(monkeypatch) -> None:
+    inside, most = [], []
+
+    def open_slowly(*_: object) -> list[dict[str, bytes]]:
+        inside.append(0)
+        most.append(len(inside))
+        time.sleep(0.02)
+        inside.pop()
+        return [{"video": b"no video"}]
+
+    monkeypatch.setattr("data_pipelines.sources.tfds._open", open_slowly)
+    source = TfdsSource("tiny", "", "train", (), "video", "label", 10.0)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: len(source), range(4))) == [1] * 4
+    assert most == [1] * 4
+
+
 def test_without_the_library() -> None:
     program = """
 import sys
 sys.modules["tensorflow_datasets"] = None  # importing it raises ImportError
-from data_pipelines.sources.tfds import read_tfds
+from data_pipelines.sources.tfds import TfdsSource, read_tfds
 read_tfds("tiny", "", "video", "label", 25.0)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
