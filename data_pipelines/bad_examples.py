@@ -75,7 +75,9 @@ class BadExamples:
         if info.id in self._listed:
             return
         self._listed.add(info.id)
-        logging.getLogger(__name__).warning("left out, cannot be read: %s: %s", info.path, reason)
+        logging.getLogger(__name__).warning(
+            "left out, cannot be read: %s: %s", info.path or info.id, reason
+        )
         row = json.dumps({"id": info.id, "path": info.path, "reason": reason})
         with self._path.open("a", encoding="utf-8") as file:
             file.write(f"{self._line_break}{row}\n")
