@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 
 CORE = [
     "absl-py",
-    "av>=14",
+    "av>=14.2",
     "clu>=0.0.12",
     "flax>=0.12",
     "grain>=0.2.15",
@@ -21,6 +21,7 @@ CORE = [
     "pebble>=5.1",
     "pillow>=10",
     "pyarrow>=15",
+    "rich>=13",
     "scikit-learn>=1.4",
     "tensorboardX>=2.6",
     "threadpoolctl>=3",
@@ -37,7 +38,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["cvrl_jax*", "data_pipelines*", "configs*"]),
-    package_data={"cvrl_jax.observe.report": ["template.html.j2"]},
+    package_data={
+        "cvrl_jax.observe.report": ["template.html.j2"],
+        "data_pipelines.census": ["census.html.j2"],
+    },
     install_requires=CORE,
     extras_require={
         "cuda12": ["jax[cuda12]"],
