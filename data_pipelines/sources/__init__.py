@@ -55,7 +55,7 @@ def create_sources(data: Any, seed: int) -> Sources:
             train=MovingShapes(videos=data.train_videos or 1024, seed=seed, split="train"),
             test=MovingShapes(videos=data.test_videos or 512, seed=seed, split="test"),
         )
-    sources = _split(_read(data), data, seed)
+    sources = _split(read_splits(data), data, seed)
     test = sources.test
     return dataclasses.replace(
         sources,
@@ -64,7 +64,15 @@ def create_sources(data: Any, seed: int) -> Sources:
     )
 
 
-def _read(data: Any) -> Mapping[str, Source]:
+def read_splits(data: Any) -> Mapping[str, Source]:
+    """Reads the splits of a collection of files as they are found there.
+
+    Args:
+      data: the config section, of any source but "moving_shapes".
+
+    Raises:
+      UserError: the section asks for something that is not there.
+    """
     root = pathlib.Path(data.root).expanduser() if data.root else None
     if data.source == "csv":
         if not data.manifest:

@@ -1,0 +1,144 @@
+"""Opens every file of a collection and says which are bad and why, how long, what is double."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from tqdm import tqdm
+
+from data_pipelines.census.collect import collect
+from data_pipelines.census.inputs import DataSection, read_inputs
+from data_pipelines.census.outputs import write_outputs
+from data_pipelines.census.summary import Summary, as_json
+from data_pipelines.census.terminal import print_summary
+from data_pipelines.errors import UserError
+from data_pipelines.sources import SOURCES
+
+_EPILOG = """Exit status: 0 when every video can be read, 1 when some are bad, 2 when the request
+cannot be met, 130 after Ctrl-C. Missing videos of a list are counted, and change no exit status."""
+
+_FIELDS = ("root", "lists", "list_split", "label_column", "split_column")
+_MEANT_FOR = {"folder": set(), "csv": {"root", "label_column", "split_column"}}
+
+
+def main(argv: list[str]) -> int:
+    """Takes a census and returns the exit status.
+
+    Raises:
+      UserError: the request cannot be met.
+    """
+    flags = _parser().parse_args(argv)
+    if flags.workers < 1 or not flags.timeout > 0:
+        raise UserError("--workers must be at least 1 and --timeout above 0 seconds")
+    inputs = read_inputs(_data_section(flags))
+    folder = _output_folder(flags.out, inputs.root)
+
+    def progress(items: Iterable[Any], total: int, title: str) -> Iterable[Any]:
+        return tqdm(items, title, total, unit="file", mininterval=0.5, disable=flags.json)
+
+    records = collect(
+        inputs,
+        workers=flags.workers,
+        timeout=flags.timeout,
+        quick=flags.quick,
+        progress=progress,
+    )
+    summary = Summary.of(inputs, records, flags.quick)
+    write_outputs(summary, folder)
+    if flags.json:
+        print(json.dumps(as_json(summary)))
+    else:
+        print_summary(summary, folder)
+    return 1 if summary.bad else 0
+
+
+def _data_section(flags: argparse.Namespace) -> DataSection:
+    path = pathlib.Path(flags.path).expanduser()
+    if not path.exists():
+        raise UserError(f"{path} does not exist: name a folder of videos, or a list of them")
+    source = flags.source or ("folder" if path.is_dir() else "csv")
+    if (source == "csv") == path.is_dir():
+        kind = "a folder" if path.is_dir() else "a file"
+        raise UserError(f"--source={source} does not go with {path}, which is {kind}")
+    fields = {name: getattr(flags, name) for name in _FIELDS if getattr(flags, name) is not None}
+    wrong = fields.keys() - (_MEANT_FOR.get(source, {"lists", "list_split"}))
+    if wrong:
+        raise UserError(f"--{min(wrong)} has no meaning for --source={source}: leave it out")
+    place = "manifest" if source == "csv" else "root"
+    return DataSection(source, **{place: str(path)}, **fields)
+
+
+def _output_folder(out: str, root: str) -> pathlib.Path:
+    folder = pathlib.Path(out).expanduser()
+    if folder.resolve().is_relative_to(pathlib.Path(root).resolve()):
+        raise UserError(
+            f"--out={out} lies in the videos' folder {root}, where it would be taken for a part of "
+            "the data: name one outside"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out={out} cannot be made: {error.strerror}") from error
+    return folder
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m data_pipelines.census",
+        description=__doc__,
+        epilog=_EPILOG,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("path", metavar="ROOT|MANIFEST", help="folder of videos, or a list `path[,label][,split]`")
+    add("--root", metavar="DIR", help="what a list's paths are relative to; default: its folder")
+    add(
+        "--source",
+        choices=[name for name in SOURCES if name != "moving_shapes"],
+        help="default: folder, whose sub-folders are splits and classes; csv for a list",
+    )
+    add("--lists", metavar="DIR", help="official split lists of a standard dataset")
+    add("--list_split", type=int, help="which of its splits; default 1")
+    add("--label_column", metavar="NAME", help="of a list; default label")
+    add("--split_column", metavar="NAME", help="of a list; default split")
+    add("--quick", action="store_true", help="read packets and decode the first frame only")
+    add("--workers", type=int, default=len(os.sched_getaffinity(0)), help="default: one per core")
+    add(
+        "--timeout",
+        type=float,
+        default=120.0,
+        metavar="SECONDS",
+        help="per video, half of it for decoding; default %(default)g",
+    )
+    add("--out", default="census", metavar="DIR", help="where to write; default %(default)s")
+    add("--json", action="store_true", help="print one JSON object, and no progress")
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; --help lists the flags")
+
+
+def run() -> None:
+    """Runs, and turns what a user can mend into one line on stderr."""
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except UserError as error:
+        # What reads the data names fields of a run's config, which are flags here.
+        text = str(error).replace("--config.data.", "--").replace("config.data.", "--")
+        print(f"error: {text}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    run()
