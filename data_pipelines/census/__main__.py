@@ -136,7 +136,7 @@ def run() -> None:
         print(f"error: {text}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
+        print("interrupted before the census was complete", file=sys.stderr)
         sys.exit(130)
 
 
