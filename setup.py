@@ -24,6 +24,7 @@ CORE = [
     "pebble>=5.1",
     "pillow>=10",
     "pyarrow>=15",
+    "rich>=13",
     "scikit-learn>=1.4",
     "simplejpeg>=1.8",
     "tabulate>=0.9",
@@ -54,7 +55,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["cvrl_jax*", "data_pipelines*", "configs*"]),
-    package_data={"cvrl_jax.observe.report": ["template.html.j2"]},
+    package_data={
+        "cvrl_jax.observe.report": ["template.html.j2"],
+        "data_pipelines.census": ["census.html.j2"],
+    },
     install_requires=CORE,
     extras_require={
         "bench": BENCH,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
+import time
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
@@ -13,6 +15,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from data_pipelines.crops import crops_of_frames
+from data_pipelines.decode.facts import FileFacts
 from data_pipelines.decode.limits import DEFAULT, Limits, Unreadable
 from data_pipelines.decode.picture import PictureMaker
 from data_pipelines.decode.stream import VideoStream
@@ -130,6 +133,51 @@ class VideoFileReader:
             if len(shapes) > 1:
                 raise Unreadable(f"the size of its picture changes: {sorted(shapes)}")
         return [pictures[int(index)] for index in indices]
+
+    def check(self, seconds: float = math.inf) -> tuple[int, int]:
+        """Decodes the frames in order, as `frames` would, but makes no pictures of them.
+
+        Args:
+          seconds: how long to go on; a longer video is decoded in part.
+
+        Returns:
+          (frames decoded, at most L; how many of these the decoder marks as damaged).
+
+        Raises:
+          BadVideo: a frame cannot be decoded, or the picture's size changes.
+        """
+        until, damaged = time.monotonic() + seconds, 0
+        assert self._stream is not None
+        self._stream.skips = lambda pts: False
+        with _refusing(self._path):
+            for done in range(len(self.times)):
+                if time.monotonic() >= until:
+                    return done, damaged
+                self._stream.restart_clock()
+                position = self._first + done
+                frame = None
+                if done:  # the first frame may be far from where the decoder is
+                    frame, _ = self._advance(int(self._timeline.keys[position]))
+                if frame is None or (frame.is_corrupt and not self._from_start):
+                    frame = self._fetch(position)
+                damaged += frame.is_corrupt
+                if self._picture.size(frame) != self._size:
+                    raise Unreadable(f"the size of its picture changes at {self.times[done]:.3f} s")
+        return len(self.times), damaged
+
+    def facts(self) -> FileFacts:
+        """Returns what the file says of itself; nothing is decoded."""
+        stream, timeline = self._stream, self._timeline
+        assert stream is not None
+        places = np.searchsorted(timeline.keys, timeline.starts)
+        return FileFacts(
+            container=stream.container,
+            codec=stream.codec,
+            rate=stream.rate,
+            seconds=float(timeline.times[-1]),
+            key_times=timeline.times[places],
+            audio=stream.audio,
+        )
 
     def close(self) -> None:
         """Releases the file. Calling it twice is harmless."""

@@ -16,6 +16,7 @@ from av.error import FFmpegError, InvalidDataError
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream as AvVideoStream
 
+from data_pipelines.decode.facts import audio_facts
 from data_pipelines.decode.limits import Deadline, Limits, Unreadable
 
 
@@ -26,9 +27,11 @@ class VideoStream:
       time_base: seconds per unit of a packet's or frame's `pts`.
       rate: frames per second as the file claims, 25 where it claims nothing.
       aspect: width over height of one pixel, 1.0 where the file does not say.
-      codec: FFmpeg's name of the decoder.
+      codec: FFmpeg's name of the codec.
       reorders: whether frames are shown in another order than they are stored.
       expected_packets: packets listed in the file's index, 0 without an index.
+      container: FFmpeg's name of the file format.
+      audio: the first audio track, None without sound.
       skips: whether a frame with this `pts` may be missing from those that decoding delivers, if
         no other needs it: passing it over is cheaper than decoding it.
     """
@@ -61,9 +64,10 @@ class VideoStream:
             self.time_base = Fraction(stream.time_base or Fraction(1, 1000))
             self.rate = float(stream.average_rate or 0) or 25.0
             self.aspect = float(stream.sample_aspect_ratio or 0) or 1.0
-            self.codec = codec.name
+            self.codec = codec.codec.canonical_name
             self.reorders = bool(codec.has_b_frames)
             self.expected_packets = len(stream.index_entries)
+            self.container, self.audio = self._container.format.name, audio_facts(self._container)
             if codec.width * codec.height > limits.pixels:
                 raise Unreadable(
                     f"a picture of {codec.width}x{codec.height} is larger than the limit of "

@@ -109,9 +109,9 @@ def _is_shown(packet: av.Packet, codec: str) -> bool:
     The bits are those of the frame headers: RFC 6386 section 9.1 (VP8) and the VP9 bitstream
     specification, section 6.2 (`uncompressed_header`).
     """
-    if codec in ("vp8", "libvpx"):
+    if codec == "vp8":
         return bool(memoryview(packet)[0] & 0b1_0000)
-    if codec in ("vp9", "libvpx-vp9"):
+    if codec == "vp9":
         view = memoryview(packet)
         if (view[-1] & 0b1110_0000) == 0b1100_0000:
             return True  # a superframe: hidden frames come together with the one shown

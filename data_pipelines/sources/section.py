@@ -74,6 +74,8 @@ def section_of(flags: argparse.Namespace, place: str, root: str = "") -> DataSec
     """
     section = DataSection(root=place, **{name: getattr(flags, name) for name in _HELP})
     kind = pathlib.PurePath(place).suffix.lower().removeprefix(".")
-    if kind in ("csv", "jsonl") and flags.source in ("folder", kind):
+    if flags.source in ("csv", "jsonl"):
+        return dataclasses.replace(section, manifest=place, root=root)
+    if kind in ("csv", "jsonl") and flags.source == "folder":
         return dataclasses.replace(section, source=kind, manifest=place, root=root)
     return section

@@ -1,0 +1,121 @@
+"""Opens every file of a collection and says which are bad and why, how long, what is double."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from tqdm import tqdm
+
+from data_pipelines.census.collect import collect
+from data_pipelines.census.inputs import read_inputs
+from data_pipelines.census.outputs import write_outputs
+from data_pipelines.census.summary import Summary, as_json
+from data_pipelines.census.terminal import print_summary
+from data_pipelines.errors import UserError
+from data_pipelines.sources import add_section_flags, section_of
+
+_EPILOG = """Exit status: 0 when every video can be read, 1 when some are bad, 2 when the request
+cannot be met, 130 after Ctrl-C. Missing videos of a list are counted, and change no exit status."""
+
+
+def main(argv: list[str]) -> int:
+    """Takes a census and returns the exit status.
+
+    Raises:
+      UserError: the request cannot be met.
+    """
+    flags = _parser().parse_args(argv)
+    if flags.workers < 1 or not flags.timeout > 0:
+        raise UserError("--workers must be at least 1 and --timeout above 0 seconds")
+    place = pathlib.Path(flags.path).expanduser()
+    if not place.exists():
+        raise UserError(f"{place} does not exist: name a folder of videos, or a list of them")
+    inputs = read_inputs(section_of(flags, str(place), flags.root))
+    folder = _output_folder(flags.out, inputs.root)
+
+    def progress(items: Iterable[Any], total: int, title: str) -> Iterable[Any]:
+        return tqdm(items, title, total, unit="file", mininterval=0.5, disable=flags.json)
+
+    records = collect(
+        inputs,
+        workers=flags.workers,
+        timeout=flags.timeout,
+        quick=flags.quick,
+        progress=progress,
+    )
+    summary = Summary.of(inputs, records, flags.quick)
+    write_outputs(summary, folder)
+    if flags.json:
+        print(json.dumps(as_json(summary)))
+    else:
+        print_summary(summary, folder)
+    return 1 if summary.bad else 0
+
+
+def _output_folder(out: str, root: str) -> pathlib.Path:
+    folder = pathlib.Path(out).expanduser()
+    if folder.resolve().is_relative_to(pathlib.Path(root).resolve()):
+        raise UserError(
+            f"--out={out} lies in the videos' folder {root}, where it would be taken for a part of "
+            "the data: name one outside"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out={out} cannot be made: {error.strerror}") from error
+    return folder
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m data_pipelines.census",
+        description=__doc__,
+        epilog=_EPILOG,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("path", metavar="ROOT|MANIFEST", help="folder of videos, or a list in .csv or .jsonl")
+    add("--root", metavar="DIR", default="", help="what a list's paths are relative to; default: "
+        "its folder")  # fmt: skip
+    add("--quick", action="store_true", help="read packets and decode the first frame only")
+    add("--workers", type=int, default=len(os.sched_getaffinity(0)), help="default: one per core")
+    add(
+        "--timeout",
+        type=float,
+        default=120.0,
+        metavar="SECONDS",
+        help="per video, half of it for decoding; default %(default)g",
+    )
+    add("--out", default="census", metavar="DIR", help="where to write; default %(default)s")
+    add("--json", action="store_true", help="print one JSON object, and no progress")
+    add_section_flags(parser)
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; --help lists the flags")
+
+
+def run() -> None:
+    """Runs, and turns what a user can mend into one line on stderr."""
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except UserError as error:
+        # What reads the data names fields of a run's config, which are flags here.
+        text = str(error).replace("--config.data.", "--").replace("config.data.", "--")
+        print(f"error: {text}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted before the census was complete", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    run()
