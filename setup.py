@@ -27,7 +27,6 @@ CORE = [
     "rich>=13",
     "scikit-learn>=1.4",
     "simplejpeg>=1.8",
-    "tabulate>=0.9",
     "tensorboardX>=2.6",
     "threadpoolctl>=3",
     "tqdm>=4.66",

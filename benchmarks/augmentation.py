@@ -20,7 +20,7 @@ from collections.abc import Callable
 import data_rivals
 import jax
 import numpy as np
-from tabulate import tabulate
+from tables import print_table
 
 from cvrl_jax.augment import Augmentation
 
@@ -92,7 +92,7 @@ def main() -> None:
                 taken[name].append(1e3 * (time.process_time() - began) / CLIPS)
     median = {name: float(np.median(ms)) for name, ms in taken.items()}
     rows = [(name, ms, ms / median["ours"]) for name, ms in median.items()]
-    print(tabulate(rows, ["chain", "CPU ms per clip", "times ours"], floatfmt=".2f"))
+    print_table(rows, ["chain", "CPU ms per clip", "times ours"])
     best = min(ms for name, ms in median.items() if name != "ours")
     figures = {
         "augment_vs_best_rival": best / median["ours"],

@@ -37,7 +37,7 @@ from collections.abc import Callable
 import cv2
 import data_rivals
 import numpy as np
-from tabulate import tabulate
+from tables import print_table
 
 from data_pipelines.crops import random_resized_crop_box
 from data_pipelines.errors import BadVideo
@@ -288,7 +288,7 @@ def main() -> None:
             rows = [(name, ms, 1e3 / ms, best / ms) for name, ms in taken.items()]
             print(f"\nA pair of 16 x {size} x {size}, {len(source)} videos")
             head = ["reader", "CPU ms per pair", "pairs per CPU s", "times the best rival"]
-            print(tabulate(rows, head, floatfmt=".2f"))
+            print_table(rows, head)
             figures[f"cpu_ms_per_pair_{size}"] = taken
             suffix = "" if size == arguments.sizes[0] else f"_{size}"
             figures[f"raw_vs_best_rival{suffix}"] = best / taken["ours, raw"]
@@ -297,13 +297,13 @@ def main() -> None:
     size = arguments.sizes[0]
     figures["profile_ms_per_pair"] = stages = profile(source, size)
     print("\nOne pair from raw files (under the profiler)")
-    print(tabulate(stages.items(), ["stage", "ms"], floatfmt=".2f"))
+    print_table(stages.items(), ["stage", "ms"])
     figures |= pipeline(scan_folder(arguments.root), size, pairs=8 * len(source))
     figures["bytes_to_device_per_clip"] = 16 * size * size * 3
     figures["memory_mb"] = curve = memory(arguments.root, arguments.clips)
     settled = [mb for clips, mb in curve if clips >= 500] or [curve[-1][1]]
     figures["memory_growth"] = settled[-1] / settled[0] - 1
-    print("\n" + tabulate(curve, ["clips read", "resident MB"], floatfmt=".1f"))
+    print_table(curve, ["clips read", "resident MB"], digits=1)
     print("\n" + json.dumps({k: v for k, v in figures.items() if isinstance(v, float)}, indent=2))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")

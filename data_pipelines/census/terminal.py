@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import shlex
 import sys
 
 from rich.console import Console
@@ -33,14 +34,16 @@ def print_summary(summary: Summary, folder: pathlib.Path) -> None:
         if len(summary.bad) > len(shown):
             console.print(f"and {len(summary.bad) - len(shown)} more bad files, in the report")
     console.print(f"{folder / 'census.html'}: the report; beside it census.json, files.parquet")
-    console.print(
-        Text(
-            f"{len(summary.clean)} videos are in {folder / 'clean.csv'}; to train from them: "
-            f"--config.data.source=csv --config.data.manifest={folder / 'clean.csv'} "
-            f"--config.data.root={summary.root}"
-        ),
-        soft_wrap=True,
-    )
+    console.print(Text(_how_to_train(summary, folder / "clean.csv")), soft_wrap=True)
+
+
+def _how_to_train(summary: Summary, clean: pathlib.Path) -> str:
+    flags = {"source": "csv", "manifest": clean, "root": summary.root}
+    tests = [split for split in summary.splits() if split not in ("train", "all")]
+    if tests and "test" not in tests:
+        flags["test_split"] = tests[0]
+    written = (f"--config.data.{name}={shlex.quote(str(value))}" for name, value in flags.items())
+    return f"{len(summary.clean)} videos are in {clean}; to train from them: {' '.join(written)}"
 
 
 def _facts(summary: Summary) -> Table:

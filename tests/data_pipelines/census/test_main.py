@@ -25,7 +25,10 @@ def test_a_folder_from_the_command_line(make_video, tmp_path):
         env={**os.environ, "PYTHONPATH": os.getcwd()},
     )
     assert done.returncode == 1
-    for text in ("5: 4 readable, 1 bad", "train/kick/bad.mp4", "not a video in any known format"):
+    for text in (
+        *("5: 4 readable, 1 bad", "train/kick/bad.mp4", "not a video in any known format"),
+        "--config.data.manifest=census/clean.csv --config.data.root=data",
+    ):
         assert text in done.stdout
     assert "5/5" in done.stderr  # the progress bar
     found = {path.name for path in (tmp_path / "census").iterdir()}
@@ -58,7 +61,7 @@ def test_json_alone_on_stdout(make_video, tmp_path, capsys):
         (["v", "--workers=0"], "--workers must be at least 1"),
         (["v", "--timeout=nan"], "--timeout above 0"),
         (["list.csv", "--source=ucf101"], "list.csv is a file, not a folder"),
-        (["v", "--source=csv"], "v is a folder: name a"),
+        (["v", "--source=csv"], "v is a folder: name the file"),
         (["v", "--source=ucf102"], "did you mean 'ucf101'"),
         (["v", "--quik"], "unrecognized arguments: --quik; --help lists the flags"),
         ([], "required"),

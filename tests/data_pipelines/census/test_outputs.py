@@ -11,6 +11,7 @@ from data_pipelines.census.outputs import write_outputs
 from data_pipelines.census.record import Record
 from data_pipelines.census.report import render
 from data_pipelines.census.summary import Summary
+from data_pipelines.census.terminal import print_summary
 from data_pipelines.sources.manifest import read_manifest
 
 EVIL = "kick/<script>alert(1)</script> 'x', \"y\".mp4"
@@ -81,3 +82,10 @@ def test_pages_without_videos_or_with_very_many():
 def test_the_template_is_part_of_the_package():
     setup = pathlib.Path(__file__).parents[3] / "setup.py"
     assert '"data_pipelines.census": ["census.html.j2"]' in setup.read_text(encoding="utf-8")
+
+
+def test_a_test_split_of_another_name_is_told(capsys, tmp_path):
+    records = tuple(dataclasses.replace(r, split=r.split.replace("test", "val")) for r in RECORDS)
+    print_summary(Summary("my videos", records, (), quick=False), tmp_path)
+    out = capsys.readouterr().out
+    assert out.endswith("--config.data.root='my videos' --config.data.test_split=val\n")
