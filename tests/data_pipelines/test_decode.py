@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipelines.decode import Limits, VideoFileReader, open_video
+from data_pipelines.decode.cursor import FrameCursor
 from data_pipelines.decode.picture import turn_upright
 from data_pipelines.errors import BadVideo
 from data_pipelines.video import Video
@@ -138,8 +139,8 @@ def test_stops_at_the_last_wanted_frame_and_jumps_ahead(
     made: Callable[[str], pathlib.Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = []
-    step = VideoFileReader._step
-    monkeypatch.setattr(VideoFileReader, "_step", lambda self: (steps.append(1), step(self))[1])
+    step = FrameCursor._step
+    monkeypatch.setattr(FrameCursor, "_step", lambda self: (steps.append(1), step(self))[1])
 
     def decoded(*plans: list[int]) -> list[int]:
         """Frames that came out of the decoder for each of `plans`."""
