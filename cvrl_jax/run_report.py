@@ -129,6 +129,9 @@ def _census(
         "test videos": len(sources.test) if sources.test else 0,
         "hours": f"{looked_at.hours:.2f} (estimated from a sample)",
         "frames per video": f"{shortest} to {longest}, median {median} (of a sample)",
+        "listed videos without a file": sum(
+            len(source.missing) for source in (sources.train, sources.test) if source
+        ),
         "classes": len(sources.train.classes),
         "left out of the evaluation": int(metrics.get("eval_left_out", 0)),
         "bad_files": bad,
