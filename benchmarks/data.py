@@ -1,10 +1,10 @@
 """What delivering clips costs, beside other libraries: raw files, prepared records, the pipeline.
 
 Command:
-  python benchmarks/data.py --root DIR --json OUT.json
+  python benchmarks/data.py --root DIR [DIR ...] --json OUT.json
 
 The work: a CVRL pair (two clips of 16 frames, stride 2, random resized crop) of every video of an
-evenly spaced sample below DIR. All readers take the same frames and, from raw files, the same
+evenly spaced sample below each DIR. All readers take the same frames and, from raw files, the same
 crops, each on one thread of one process; rounds alternate, and the median counts. Times are CPU
 seconds of the process, so that other load disturbs them little. Rivals: pip install -e '.[bench]'.
 
@@ -45,7 +45,7 @@ from data_pipelines.examples import clip_plan, load_example
 from data_pipelines.pipeline import TrainBatches
 from data_pipelines.sources.folder import scan_folder
 from data_pipelines.sources.records import open_records
-from data_pipelines.sources.subset import subset
+from data_pipelines.sources.subset import Subset, subset
 from data_pipelines.spec import InputSpec
 from data_pipelines.video import Source, Video
 
@@ -73,18 +73,20 @@ def pair_spec(size: int) -> InputSpec:
     return InputSpec(clips=2, frames=16, stride=2, size=size)
 
 
-def readable_sample(root: pathlib.Path, videos: int) -> tuple[Source, list[str]]:
-    """Evenly spaced videos below `root`, and those of them that cannot be read."""
-    source = scan_folder(root)
-    chosen, bad = [], []
-    for index in np.unique(np.linspace(0, len(source) - 1, videos).astype(int)).tolist():
-        try:
-            with contextlib.closing(source.open(index)) as video:
-                video.frames([len(video.times) - 1])
-            chosen.append(index)
-        except BadVideo as error:
-            bad.append(str(error))
-    return subset(source, np.array(chosen)), bad
+def readable_sample(roots: list[pathlib.Path], videos: int) -> tuple[Source, list[str]]:
+    """As many evenly spaced videos below each root, and those of them that cannot be read."""
+    samples, bad = [], []
+    for root in roots:
+        source, chosen = scan_folder(root), []
+        for index in np.linspace(0, len(source) - 1, -(-videos // len(roots))).astype(int):
+            try:
+                with contextlib.closing(source.open(int(index))) as video:
+                    video.frames([len(video.times) - 1])
+                chosen.append(int(index))
+            except BadVideo as error:
+                bad.append(str(error))
+        samples.append(subset(source, np.unique(chosen)))
+    return Subset.join(samples), bad
 
 
 def jobs(source: Source, spec: InputSpec) -> list[Job]:
@@ -256,7 +258,9 @@ def memory(root: pathlib.Path, clips: int) -> list[tuple[int, float]]:
 def main() -> None:
     """Parses the command line, measures, prints, writes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--root", type=pathlib.Path, required=True, help="folder of videos")
+    parser.add_argument(
+        "--root", type=pathlib.Path, nargs="+", required=True, help="folders of videos"
+    )
     parser.add_argument("--json", type=pathlib.Path, help="where to write the figures")
     parser.add_argument("--videos", type=int, default=48, help="sample size")
     parser.add_argument("--rounds", type=int, default=5)
@@ -298,9 +302,10 @@ def main() -> None:
     figures["profile_ms_per_pair"] = stages = profile(source, size)
     print("\nOne pair from raw files (under the profiler)")
     print_table(stages.items(), ["stage", "ms"])
-    figures |= pipeline(scan_folder(arguments.root), size, pairs=8 * len(source))
+    everything = Subset.join([scan_folder(root) for root in arguments.root])
+    figures |= pipeline(everything, size, pairs=8 * len(source))
     figures["bytes_to_device_per_clip"] = 16 * size * size * 3
-    figures["memory_mb"] = curve = memory(arguments.root, arguments.clips)
+    figures["memory_mb"] = curve = memory(arguments.root[0], arguments.clips)
     settled = [mb for clips, mb in curve if clips >= 500] or [curve[-1][1]]
     figures["memory_growth"] = settled[-1] / settled[0] - 1
     print_table(curve, ["clips read", "resident MB"], digits=1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import logging
+import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +18,8 @@ from data_pipelines.spec import InputSpec
 from data_pipelines.video import Source
 
 Batch = dict[str, np.ndarray]
+
+log = logging.getLogger(__name__)
 
 TIMEOUT_S = 120.0
 """How long a worker process may take for one video by default."""
@@ -65,8 +69,11 @@ class TrainBatches:
 
     def __next__(self) -> Batch:
         if self._next is None:
+            began = time.monotonic()
             self._reader.start(self._order.tickets(self._done))
             self._next = self._assemble()
+            self._next.result()
+            log.info("first batch after %.1f s", time.monotonic() - began)
         batch = self._next.result()
         self._done += 1
         self._next = self._assemble()
