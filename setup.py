@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 CORE = [
     "absl-py",
     "array_record>=0.6",
-    "av>=14.2",
+    "av>=18",
     "clu>=0.0.12",
     "flax>=0.12",
     "fsspec>=2024.2",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -169,9 +168,6 @@ class VideoFileReader:
             self._cursor.let_go()
         if self._stream is not None:
             self._stream.close()
-            # The first frame is in a cycle (see PictureMaker). Left to the collector's own pace,
-            # a worker grows by a sixth over 5,000 clips.
-            gc.collect(1)
 
     def __enter__(self) -> Self:
         return self
