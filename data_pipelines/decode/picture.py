@@ -5,7 +5,7 @@ from __future__ import annotations
 import av
 import cv2
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from data_pipelines.decode.limits import Unreadable
 
@@ -59,7 +59,10 @@ def display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
     """Returns the frame's display matrix, int32 [3, 3], or None without one."""
     # PyAV ties a frame whose side data is read into a reference cycle, which would keep its pixels
     # until the next collection: a worker grew by a sixth over 5,000 clips. So a tiny copy is asked.
-    data = frame.reformat(width=16, height=16, format="gray").side_data.get("DISPLAYMATRIX")
+    copy = VideoReformatter().reformat(
+        frame, width=16, height=16, format="gray", interpolation=Interpolation.POINT, threads=1
+    )
+    data = copy.side_data.get("DISPLAYMATRIX")
     if data is None:
         return None
     return np.frombuffer(bytes(data), np.int32)[:9].reshape(3, 3)
