@@ -22,12 +22,13 @@ import cProfile
 import dataclasses
 import functools
 import importlib.metadata
+import itertools
 import json
+import multiprocessing
 import os
 import pathlib
 import platform
 import pstats
-import resource
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,7 @@ from tables import print_table
 from data_pipelines.crops import random_resized_crop_box
 from data_pipelines.errors import BadVideo
 from data_pipelines.examples import clip_plan, load_example
+from data_pipelines.order import TrainOrder
 from data_pipelines.pipeline import TrainBatches
 from data_pipelines.sources.folder import scan_folder
 from data_pipelines.sources.records import open_records
@@ -184,45 +186,50 @@ def profile(source: Source, size: int) -> dict[str, float]:
 
 
 def cpu_seconds() -> float:
-    """Of this process and of its ended children."""
-    own, children = (resource.getrusage(who) for who in (0, resource.RUSAGE_CHILDREN))
-    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+    """Of this process and of its running workers (Linux)."""
+    ticks = 0
+    for worker in multiprocessing.active_children():
+        fields = pathlib.Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
-def pipeline(source: Source, size: int, pairs: int) -> dict[str, float]:
+def pipeline(source: Source, size: int, pairs: int, rounds: int) -> dict[str, float]:
     """Overhead of the training pipeline, its scaling, and the time to the first batch."""
     spec = pair_spec(size)
-    batches = max(1, pairs // BATCH)
+    batches = max(2, pairs // BATCH)
 
-    def run(workers: int, count: int) -> tuple[float, float, float]:
-        before, began = cpu_seconds(), time.perf_counter()
+    def bare() -> float:
+        """CPU seconds of reading the same examples, and nothing else."""
+        tickets = TrainOrder(source, BATCH, 0, (0, 1)).tickets(1)
+        wanted = list(itertools.islice(tickets, batches * BATCH))
+        began = time.process_time()
+        for ticket in wanted:
+            load_example(source, spec, ticket.index, ticket.rng())
+        return time.process_time() - began
+
+    def run(workers: int) -> tuple[float, float, float]:
+        """Seconds of CPU, of wall time, and to the first batch, which the others leave out."""
+        began = time.perf_counter()
         with contextlib.closing(
             TrainBatches(source, spec, batch_size=BATCH, seed=0, workers=workers)
         ) as stream:
             next(stream)
-            first = time.perf_counter() - began
-            for _ in range(count - 1):
+            cpu, wall = cpu_seconds(), time.perf_counter()
+            for _ in range(batches):
                 next(stream)
-            wall = time.perf_counter() - began - first
-        return cpu_seconds() - before, wall, first
+            return cpu_seconds() - cpu, time.perf_counter() - wall, wall - began
 
-    # The same number of examples by bare reading, of videos spread over the collection.
-    began = time.process_time()
-    for number in range(batches * BATCH):
-        load_example(source, spec, 97 * number % len(source), np.random.default_rng(number))
-    bare = time.process_time() - began
-    idle, _, _ = run(1, 1)  # start-up, and one batch with what is read ahead of it
-    full, wall_1, first_1 = run(1, batches + 1)
-    _, wall_2, first_2 = run(2, batches + 1)
-    _, _, first_0 = run(0, 1)
+    measured = [(bare(), run(1), run(2), run(0)) for _ in range(rounds)]
+    alone, one, two, threads = (np.median([m[k] for m in measured], axis=0) for k in range(4))
     return {
-        "overhead": (full - idle) / bare - 1,
-        "workers_2_vs_1": wall_1 / wall_2,
-        "pairs_per_s_1_worker": batches * BATCH / wall_1,
-        "pairs_per_s_2_workers": batches * BATCH / wall_2,
-        "first_batch_s_0_workers": first_0,
-        "first_batch_s_1_worker": first_1,
-        "first_batch_s_2_workers": first_2,
+        "overhead": float(one[0] / alone - 1),
+        "workers_2_vs_1": float(one[1] / two[1]),
+        "pairs_per_s_1_worker": float(batches * BATCH / one[1]),
+        "pairs_per_s_2_workers": float(batches * BATCH / two[1]),
+        "first_batch_s_0_workers": float(threads[2]),
+        "first_batch_s_1_worker": float(one[2]),
+        "first_batch_s_2_workers": float(two[2]),
     }
 
 
@@ -303,7 +310,7 @@ def main() -> None:
     print("\nOne pair from raw files (under the profiler)")
     print_table(stages.items(), ["stage", "ms"])
     everything = Subset.join([scan_folder(root) for root in arguments.root])
-    figures |= pipeline(everything, size, pairs=8 * len(source))
+    figures |= pipeline(everything, size, 8 * len(source), max(1, arguments.rounds // 2))
     figures["bytes_to_device_per_clip"] = 16 * size * size * 3
     figures["memory_mb"] = curve = memory(arguments.root[0], arguments.clips)
     settled = [mb for clips, mb in curve if clips >= 500] or [curve[-1][1]]
