@@ -18,6 +18,7 @@ from concurrent.futures import Future, TimeoutError
 from multiprocessing import resource_tracker
 from typing import Any, Generic, TypeVar
 
+import cv2
 import pebble
 
 T = TypeVar("T")
@@ -141,6 +142,7 @@ def _say_ready() -> int:
 def _install(function: Callable[[Any], Any]) -> None:
     global _function
     _function = function
+    cv2.setNumThreads(1)  # there is a process per core: threads within them only compete
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
