@@ -144,7 +144,7 @@ def shapes(arguments: argparse.Namespace) -> None:
         for row in ROWS:
             flags = [
                 *(f"--config.steps={arguments.steps}", f"--config.seed={seed}"),
-                "--config.eval.every=0",
+                *("--config.eval.every=0", "--config.data.train_videos=768"),
             ]
             name = f"shapes_{row.replace(' ', '_')}_{seed}"
             found = run(name, row, flags, arguments.out)
