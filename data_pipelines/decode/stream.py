@@ -54,6 +54,8 @@ class VideoStream:
             content is not None or (pathlib.Path(path).is_file() and os.path.getsize(path) == 0)
         ):
             raise Unreadable("the file is empty")
+        if content is None and os.path.exists(path) and not os.path.isfile(path):
+            raise Unreadable("it is not a regular file")  # a pipe would block for ever
         self._path, self._content, self._limits = path, content, limits
         self.restart_clock()
         self._first_packet: tuple[int | None, ...] | None = None

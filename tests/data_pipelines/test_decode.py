@@ -434,3 +434,8 @@ def test_a_closed_reader_keeps_no_frame_in_memory(made: Callable[[str], pathlib.
             assert frames() <= before
     finally:
         gc.enable()
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: pathlib.Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    assert refused(tmp_path / "pipe.mp4") == "it is not a regular file"
