@@ -44,7 +44,7 @@ def stand_in(source: Source, spec: InputSpec, index: int, reason: str) -> Exampl
     return {
         "index": np.int64(index),
         "label": np.int32(source.info(index).label),
-        "video": np.zeros((spec.views, spec.frames, spec.size, spec.size, 3), np.uint8),
+        "video": np.zeros(spec.clip_shape, np.uint8),
         "start": np.zeros(spec.views, np.float32),
         "valid": np.bool_(False),
         "error": np.str_(reason),

@@ -114,9 +114,9 @@ class _ProcessLoader:
         self, source: Source, spec: InputSpec, workers: int, ahead: int, timeout: float
     ) -> None:
         self._source, self._spec = source, spec
-        self._slots = _Slots(ahead, _clip_shape(spec))
+        self._slots = _Slots(ahead, spec.clip_shape)
         self._free = list(range(ahead))
-        self._of: dict[Future, tuple[int, _Task]] = {}
+        self._tasks: dict[Future, _Task] = {}
         self._pool = IsolatedPool(
             functools.partial(_load_into_slot, source, spec, self._slots.path, ahead),
             workers,
@@ -124,14 +124,14 @@ class _ProcessLoader:
         )
 
     def submit(self, ticket: Ticket) -> Future:
-        slot = self._free.pop()
-        task = (ticket, slot)
+        task = (ticket, self._free.pop())
         future = self._pool.submit(task)
-        self._of[future] = slot, task
+        self._tasks[future] = task
         return future
 
     def take(self, ticket: Ticket, future: Future, video_out: np.ndarray) -> Example:
-        slot, task = self._of.pop(future)
+        task = self._tasks.pop(future)
+        _, slot = task
         example = self._pool.result(task, future)
         if isinstance(example, Lost):
             example = stand_in(self._source, self._spec, ticket.index, example.reason)
@@ -153,12 +153,8 @@ def _load_into_slot(source: Source, spec: InputSpec, path: str, count: int, task
     """What a process does: makes an example, and leaves its clips in a slot."""
     ticket, slot = task
     example = load_example(source, spec, ticket.index, ticket.rng())
-    np.copyto(_opened_slots(path, count, _clip_shape(spec))[slot], example.pop("video"))
+    np.copyto(_opened_slots(path, count, spec.clip_shape)[slot], example.pop("video"))
     return example
-
-
-def _clip_shape(spec: InputSpec) -> tuple[int, ...]:
-    return spec.views, spec.frames, spec.size, spec.size, 3
 
 
 @functools.cache

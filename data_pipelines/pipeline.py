@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -134,7 +135,7 @@ class _Reader:
 
     def __init__(self, loader: Loader, spec: InputSpec, ahead: int) -> None:
         self._loader, self._ahead = loader, ahead
-        self._clips = (spec.views, spec.frames, spec.size, spec.size, 3)
+        self._clips = spec.clip_shape
         self._tickets: Iterator[Ticket] = iter(())
         self._submitted: deque[tuple[Ticket, Future]] = deque()
 
@@ -165,8 +166,7 @@ class _Reader:
 
 
 def _examples_ahead(spec: InputSpec, rows: int, workers: int) -> int:
-    size = spec.views * spec.frames * spec.size**2 * 3
-    return max(2 * workers, min(2 * rows, _AHEAD_BYTES // size), 1)
+    return max(2 * workers, min(2 * rows, _AHEAD_BYTES // math.prod(spec.clip_shape)), 1)
 
 
 def _pad(batch: Batch, missing: int) -> Batch:

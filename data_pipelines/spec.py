@@ -90,6 +90,11 @@ class InputSpec:
         return self.clips * (3 if self.crop == "thirds" else 1)
 
     @property
+    def clip_shape(self) -> tuple[int, int, int, int, int]:
+        """Of the `video` of one example: [V, T, H, W, 3]."""
+        return self.views, self.frames, self.size, self.size, 3
+
+    @property
     def span(self) -> float:
         """Distance from a clip's first frame to its last, in `stride_unit`."""
         return (self.frames - 1) * self.stride

@@ -46,13 +46,7 @@ class Encoding:
         if self.storage not in STORAGES:
             known = nearest(self.storage, STORAGES)
             raise UserError(f"--storage={self.storage} does not exist; {known}")
-        limits = {
-            "short_side": (0, 4320),
-            "jpeg_quality": (1, 100),
-            "crf": (0, 51),
-            "gop": (1, 250),
-        }
-        for name, (low, high) in limits.items():
+        for name, (low, high) in _LIMITS.items():
             if not low <= getattr(self, name) <= high:
                 raise UserError(f"--{name}={getattr(self, name)} must be from {low} to {high}")
 
