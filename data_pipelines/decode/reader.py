@@ -75,6 +75,12 @@ class VideoFileReader:
                 origin = float((first.pts or 0) * stream.time_base)
                 self._picture = PictureMaker(first, stream.aspect, limits.pixels)
                 self._size = self._picture.size(first)
+                hours = float(timeline.times[-1]) / 3600
+                if hours > limits.hours:
+                    raise Unreadable(
+                        f"its frames span {hours:.1f} hours, more than the limit of "
+                        f"{limits.hours:g}"
+                    )
                 inside = timeline.between(start, end)
                 if not len(inside):
                     raise Unreadable(

@@ -22,9 +22,13 @@ def open_record(record: Record, place: str, limits: Limits = DEFAULT) -> Video:
       BadVideo: the record contradicts itself, or its frames cannot be read.
     """
     times = np.asarray(record.times, np.float64)
-    if times.ndim != 1 or not len(times) or times[0] != 0 or not (np.diff(times) > 0).all():
+    if not len(times) or times[0] != 0 or not (np.diff(times) > 0).all():
         raise BadVideo(place, "its times do not increase from 0")
-    if not 0 < record.height * record.width <= limits.pixels:
+    if times[-1] > limits.hours * 3600:
+        raise BadVideo(
+            place, f"it lasts {times[-1] / 3600:g} hours, more than the limit of {limits.hours:g}"
+        )
+    if record.height * record.width > limits.pixels:
         raise BadVideo(place, f"a picture of {record.width}x{record.height} pixels is refused")
     if record.h264:
         return H264Frames(record, times, place, limits)
