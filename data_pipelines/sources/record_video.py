@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import simplejpeg
 
-from data_pipelines.crops import crops_of_frames, resize_crop
+from data_pipelines.crops import crops_of_pictures
 from data_pipelines.decode import Limits, open_video
 from data_pipelines.decode.limits import DEFAULT
 from data_pipelines.errors import BadVideo
@@ -54,16 +54,12 @@ class JpegFrames:
 
     def crops(self, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
         """See `Video.crops`; each frame is decoded once, into memory used again for the next."""
-        rows: dict[int, list[int]] = {}
-        for row, (index, _) in enumerate(places):
-            rows.setdefault(index, []).append(row)
-        cut = np.empty((len(places), size, size, 3), np.uint8)
         frame = np.empty((*self.size, 3), np.uint8)
-        for index, wanted in rows.items():
-            self._decode(index, frame)
-            for row in wanted:
-                resize_crop(frame, places[row][1], cut[row])
-        return cut
+
+        def pictures(indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+            return ((index, self._decode(index, frame)) for index in indices)
+
+        return crops_of_pictures(pictures, places, size)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -101,7 +97,7 @@ class H264Frames:
 
     def crops(self, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
         """See `Video.crops`."""
-        return crops_of_frames(self, places, size)
+        return self._file.crops(places, size)
 
     def close(self) -> None:
         """Releases the decoder."""
