@@ -26,6 +26,7 @@ CORE = [
     "pyarrow>=15",
     "rich>=13",
     "scikit-learn>=1.4",
+    "scipy>=1.11",
     "simplejpeg>=1.8",
     "tensorboardX>=2.6",
     "threadpoolctl>=3",
