@@ -31,6 +31,9 @@ _AT_LEAST_ONE = (
     "eval.temporal_stride",
     "eval.linear.epochs",
     "eval.linear.batch_size",
+    "eval.attentive.epochs",
+    "eval.attentive.batch_size",
+    "eval.attentive.heads",
     "checkpoint.every",
     "checkpoint.keep",
     "log.every",
@@ -42,6 +45,7 @@ _POSITIVE = (
     "data.max_seconds",
     "eval.knn_temperature",
     "eval.linear.learning_rate",
+    "eval.attentive.learning_rate",
     "optimizer.base_learning_rate",
 )
 _FRACTION = ("data.eval_fraction", "data.max_bad_fraction", "data.max_missing_fraction")
@@ -51,6 +55,8 @@ _NOT_NEGATIVE = (
     "data.power",
     "augment.strength",
     "eval.every",
+    "eval.retrieval_ways",
+    "eval.attentive.weight_decay",
     "eval.frames",
     "eval.size",
     "head.layers",
@@ -114,8 +120,13 @@ def validate(config: ConfigDict) -> None:
     check_divisible(config.eval.batch_size, "config.eval.batch_size")
     augment.views(config.augment.recipe)
     create_optimizer(config.optimizer, config.steps, config.batch_size)
-    create_method(config, classes=2)
-    evaluation_spec(config, config.eval.clips, config.eval.crops)
+    inputs = create_method(config, classes=2).inputs
+    if "retrieval" in config.eval.protocols and not (inputs.audio or inputs.text):
+        raise UserError(
+            "config.eval.protocols has 'retrieval', but method "
+            f"{config.method.name!r} knows no sound and no text; leave it out"
+        )
+    evaluation_spec(config, config.eval.clips, config.eval.crops, inputs)
 
 
 def get(config: ConfigDict, field: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -136,7 +137,7 @@ def _train(
     labels_N: np.ndarray,
     settings: AttentiveProbeSettings,
     seed: int,
-) -> dict:
+) -> Any:
     """Returns the trained parameters. Tokens stay on the host, of which a batch goes over."""
     videos, views = tokens_NxVxLxD.shape[:2]
     batch = min(settings.batch_size, videos)
@@ -187,7 +188,7 @@ def _probabilities(probe, params, x_NxLxD):
 
 def _mean_softmax(
     probe: AttentivePooling,
-    params: dict,
+    params: Any,
     tokens_MxVxLxD: np.ndarray,
     scale: float,
     classes: int,

@@ -146,15 +146,14 @@ def retrieval_in_groups(queries: Items, gallery: Items, groups: Sequence[np.ndar
     return Ranking.joined([cross_modal_retrieval(queries.of(g), gallery.of(g)) for g in groups])
 
 
-def draw_groups(videos: np.ndarray, ways: int, seed: int) -> list[np.ndarray]:
-    """Shuffles `videos` into groups of `ways`; what does not fill a group is left out.
+def groups_of(videos: np.ndarray, ways: int) -> list[np.ndarray]:
+    """Groups of `ways` neighbours in `videos`; what does not fill a group at the end is left out.
 
     One group of all where `ways` is 0 or above their number.
     """
     if not 0 < ways <= len(videos):
         return [np.asarray(videos)]
-    order = np.random.default_rng(seed).permutation(videos)
-    return list(order[: len(videos) // ways * ways].reshape(-1, ways))
+    return list(np.asarray(videos)[: len(videos) // ways * ways].reshape(-1, ways))
 
 
 def similarities(x_QxD: np.ndarray, y_GxD: np.ndarray) -> np.ndarray:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from data_pipelines.errors import UserError
 from data_pipelines.pipeline import TIMEOUT_S, evaluation_batches
 from data_pipelines.spec import InputSpec
 from data_pipelines.video import Source, VideoInfo
@@ -14,15 +15,34 @@ from data_pipelines.video import Source, VideoInfo
 # A host batch -> what `Method.embed` says of it, by name, each [B, ...].
 Embed = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 
+_MAX_TOKENS_BYTES = 32 * 2**30  # kept of one source
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A frozen network, as evaluations see it.
+
+    Attributes:
+      inputs: what its method wants delivered; decides which modalities an evaluation reads.
+      embed: its features.
+      tokens: (host batch, modality) -> what the last layer of its transformer says of every token,
+        [B, V, L, D]; None of a network that is no transformer.
+    """
+
+    inputs: InputSpec
+    embed: Embed
+    tokens: Callable[[dict[str, np.ndarray], str], np.ndarray | None]
+
 
 @dataclasses.dataclass(frozen=True)
 class Features:
     """What a network says of N videos, in the order of their source.
 
     Attributes:
-      outputs: float32 by name, as the method's `embed` names them: [N, V, D] with one vector per
-        view (clip and crop), of names that begin with "text" [N, K, D] with one per sentence, and
-        "probabilities" [N, C] of a method with a classifier.
+      outputs: by name, as the method's `embed` names them, float32: [N, V, D] with one vector per
+        view (clip and crop), of names that begin with "text" [N, K, D] with one per sentence,
+        "probabilities" [N, C] of a method with a classifier; and float16 [N, V, L, D] such as
+        "video_tokens" where a protocol needs every token.
       labels_N: int, -1 = none; or float32 [N, C], the share of each class, where a video may have
         several.
       valid_N: bool, False = could not be read; its row holds nothing of meaning.
@@ -52,7 +72,9 @@ class Features:
     @property
     def labelled_N(self) -> np.ndarray:
         """Bool [N]: which videos have a label."""
-        return self.labels_N >= 0 if self.labels_N.ndim == 1 else self.labels_N.any(axis=1)
+        if self.labels_N.ndim == 2:
+            return np.any(self.labels_N > 0, axis=1)
+        return np.asarray(self.labels_N >= 0)
 
     def is_present(self, name: str) -> np.ndarray:
         """Which vectors of output `name` mean something: bool [N, V], or [N, K] of a text."""
@@ -105,7 +127,8 @@ def extract_features(
     for batch in progress(batches):
         real = batch["index"] >= 0
         for name, value in embed(batch).items():
-            outputs.setdefault(name, []).append(np.asarray(value, np.float32)[real])
+            value = value if value.dtype == np.float16 else np.asarray(value, np.float32)
+            outputs.setdefault(name, []).append(value[real])
         for name, value in _present(batch).items():
             present.setdefault(name, []).append(value[real])
         labels.append(batch["label"][real])
@@ -129,3 +152,29 @@ def _present(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     if "text" in batch:
         present["text"] = (batch["text"] != 0).any(axis=-1)
     return present
+
+
+def with_tokens(network: Network, modalities: Sequence[str], videos: int) -> Embed:
+    """The network's `embed` with all tokens of `modalities` among its outputs, where it has any.
+
+    They are named "video_tokens" [B, V, L, D] and the like. Where tokens of `videos` videos would
+    not fit into memory, the first batch raises a UserError.
+    """
+
+    def embed(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        outputs = dict(network.embed(batch))
+        for modality in modalities:
+            tokens = network.tokens(batch, modality) if modality in batch else None
+            if tokens is None:
+                continue
+            needed = tokens.nbytes / len(tokens) * videos
+            if needed > _MAX_TOKENS_BYTES:
+                raise UserError(
+                    f"the attentive probe keeps every token of {videos} videos, "
+                    f"{needed / 2**30:.0f} GB of {modality}; lower config.eval.train_clips, "
+                    "config.eval.clips or config.data.train_videos"
+                )
+            outputs[f"{modality}_tokens"] = tokens
+        return outputs
+
+    return embed

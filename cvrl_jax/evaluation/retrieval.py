@@ -9,7 +9,7 @@ import numpy as np
 from cvrl_jax.evaluation.cross_modal import (
     Items,
     clips,
-    draw_groups,
+    groups_of,
     retrieval_in_groups,
     sentences,
 )
@@ -22,7 +22,7 @@ SPACES = {("text", "video"): "vt", ("audio", "video"): "va", ("text", "audio"): 
 log = logging.getLogger(__name__)
 
 
-def retrieval_metrics(features: Features, *, ways: int, seed: int) -> dict[str, float]:
+def retrieval_metrics(features: Features, ways: int) -> dict[str, float]:
     """Zero-shot retrieval in all directions that the features allow.
 
     Clips of a video are averaged: their unit vectors, scaled to unit norm again. Where there are
@@ -32,9 +32,8 @@ def retrieval_metrics(features: Features, *, ways: int, seed: int) -> dict[str, 
 
     Args:
       features: of the videos to search, with outputs such as "text_vt" and "video_vt".
-      ways: videos per search; the videos are shuffled into groups of that size, and what does not
-        fill one is left out. 0 = all at once.
-      seed: of the groups.
+      ways: videos per search: groups of that many neighbours, each searched by itself; what does
+        not fill one is left out. 0 = all at once.
 
     Returns:
       For each direction such as "text_to_video" what `Ranking.metrics` gives, and the same under
@@ -48,12 +47,12 @@ def retrieval_metrics(features: Features, *, ways: int, seed: int) -> dict[str, 
         names = [f"{modality}_{space}" for modality in modalities]
         if not all(name in features.outputs for name in names):
             continue
-        present = [features.is_present(name).any(axis=1) for name in names]
-        videos = np.flatnonzero(np.logical_and(*present))
+        first, second = (features.is_present(name).any(axis=1) for name in names)
+        videos = np.flatnonzero(first & second)
         if not len(videos):
             log.warning("no retrieval between %s and %s: no video has both", *modalities)
             continue
-        groups = draw_groups(videos, ways, seed)
+        groups = groups_of(videos, ways)
         several = any(
             features.outputs[name].shape[1] > 1
             for name, modality in zip(names, modalities)
