@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
@@ -36,6 +38,10 @@ _AT_LEAST_ONE = (
     "log.every",
     "head.hidden",
     "head.out",
+    "data.audio.rate",
+    "data.audio.samples",
+    "data.text.sentences",
+    "data.text.tokens",
 )
 _POSITIVE = (
     "data.fps",
@@ -50,6 +56,9 @@ _NOT_NEGATIVE = (
     "data.test_videos",
     "data.power",
     "augment.strength",
+    "augment.audio_noise",
+    "method.audio_weight",
+    "method.text_weight",
     "eval.every",
     "eval.frames",
     "eval.size",
@@ -71,10 +80,10 @@ def validate(config: ConfigDict) -> None:
 
     Builds method, optimizer and specs from the config, none of which allocates an array.
     """
-    for field in _AT_LEAST_ONE:
-        _check(field, get(config, field), get(config, field) >= 1, "must be at least 1")
-    for field in _NOT_NEGATIVE:
-        _check(field, get(config, field), get(config, field) >= 0, "must not be negative")
+    for field, value in _given(config, _AT_LEAST_ONE):
+        _check(field, value, value >= 1, "must be at least 1")
+    for field, value in _given(config, _NOT_NEGATIVE):
+        _check(field, value, value >= 0, "must not be negative")
     for field, choices in _ONE_OF.items():
         value = get(config, field)
         _check(field, value, value in choices, nearest(str(value), map(str, choices)))
@@ -116,6 +125,13 @@ def validate(config: ConfigDict) -> None:
     create_optimizer(config.optimizer, config.steps, config.batch_size)
     create_method(config, classes=2)
     evaluation_spec(config, config.eval.clips, config.eval.crops)
+
+
+def _given(config: ConfigDict, fields: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    """Those of the dotted fields that the config has; some belong to certain methods alone."""
+    for field in fields:
+        with contextlib.suppress(KeyError):
+            yield field, get(config, field)
 
 
 def get(config: ConfigDict, field: str) -> Any:

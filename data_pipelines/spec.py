@@ -15,6 +15,34 @@ StrideUnit = Literal["frames", "seconds"]
 
 
 @dataclasses.dataclass(frozen=True)
+class AudioSpec:
+    """The waveform that belongs to each clip; it begins with the clip's first frame.
+
+    Attributes:
+      rate: samples per second.
+      samples: length of the waveform.
+    """
+
+    rate: int = 48_000
+    samples: int = 153_600
+
+
+@dataclasses.dataclass(frozen=True)
+class TextSpec:
+    """The sentences that belong to a video.
+
+    Attributes:
+      sentences: K, those nearest in time to the first clip.
+      tokens: L, tokens of a sentence; longer ones are cut, shorter ones end in padding (0).
+      tokenizer: file of the tokenizer; "" = the source's own.
+    """
+
+    sentences: int = 5
+    tokens: int = 16
+    tokenizer: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class InputSpec:
     """The clips of one video: how many, how long, from where, how cropped.
 
@@ -36,6 +64,8 @@ class InputSpec:
       area: range of the random crop's area as a fraction of the frame.
       aspect: range of the random crop's width/height.
       resize_short: short side in pixels before an evaluation crop; None = `size`.
+      audio: the waveforms wanted; None = no sound.
+      text: the sentences wanted; None = no text.
 
     Raises:
       UserError: a name is unknown, a number out of range, or a law for pairs has no pair.
@@ -52,6 +82,8 @@ class InputSpec:
     area: tuple[float, float] = (0.3, 1.0)
     aspect: tuple[float, float] = (0.5, 2.0)
     resize_short: int | None = None
+    audio: AudioSpec | None = None
+    text: TextSpec | None = None
 
     def __post_init__(self) -> None:
         names = {"sampling": Sampling, "crop": Crop, "stride_unit": StrideUnit}
