@@ -52,7 +52,7 @@ class Supervised:
         """Cross-entropy of labelled examples; see Method.loss."""
         clips = self.augment(batch, key)
         feature, tower_state = train_part(
-            self.tower, variables, "tower", common.merge_views(clips), batch["valid"]
+            self.tower, variables, "tower", common.merge_views(clips), batch["valid"], key
         )
         logits = eval_part(self.head, variables, "head", feature)
         loss = losses.softmax_cross_entropy(
