@@ -33,6 +33,12 @@ def get_config() -> ConfigDict:
     data.dataset = ""  # tfds: name of the dataset, such as ucf101/ucf101_1
     data.video_column = "video"  # tfds: which feature holds the video
     data.fps = 25.0  # tfds: frames per second of videos stored as frames (it does not say)
+    data.constant_colour = False  # moving_shapes: a shape keeps one colour, heard and named: of 128
+    # neighbouring videos, no two then agree in shape, motion and colour
+    data.sound_noise = 0.0  # moving_shapes, training: standard deviation of white noise (full: 1)
+    data.caption_noise = 0.0  # moving_shapes, training: share of sentences about another video
+    data.misalignment = 0.0  # moving_shapes, training: most seconds by which sound and sentences
+    # come too late or too early
     data.parts = ConfigDict()  # mixture: name -> {weight, source, and other fields above that
     # differ}; written in a config file
     data.eval_fraction = 0.2  # labelled data without a split: fraction held out, by class
@@ -94,9 +100,15 @@ def get_config() -> ConfigDict:
     optimizer.warmup_steps = 1_787  # linear from 0, then half a cosine to 0 (K600: 5 epochs)
 
     config.eval = evaluation = ConfigDict()
-    evaluation.every = 5_000  # steps between kNN evaluations; 0 = only before and after training
-    evaluation.protocols = ("knn", "linear")  # before and after training: knn | linear |
-    # temporal_probes; in between, kNN alone
+    evaluation.every = 5_000  # steps between quick evaluations; 0 = only before and after training
+    evaluation.protocols = (
+        "knn",
+        "linear",
+    )  # before and after training: knn | linear | attentive |
+    # audio_linear | audio_attentive | retrieval | temporal_probes; in between, the quick ones
+    # among them: knn and retrieval (knn if there is neither)
+    evaluation.retrieval_ways = 0  # retrieval: test videos per search, neighbours in the source's
+    # order; 0 = all in one search
     evaluation.temporal_stride = 1  # temporal_probes: frames between frames at normal speed
     evaluation.clips = 1  # evenly spaced clips per test video
     evaluation.train_clips = 1  # evenly spaced clips per training video
@@ -110,6 +122,13 @@ def get_config() -> ConfigDict:
     linear.learning_rate = 32.0
     linear.epochs = 100
     linear.batch_size = 1024
+    evaluation.attentive = attentive = ConfigDict()  # V-JEPA's recipe, on cached tokens; of a
+    # network without tokens on the views
+    attentive.learning_rate = 1e-3
+    attentive.weight_decay = 0.01
+    attentive.epochs = 20
+    attentive.batch_size = 128
+    attentive.heads = 12
 
     config.checkpoint = checkpoint = ConfigDict()
     checkpoint.every = 1_000  # steps; also at the end and when stopped by a signal

@@ -17,6 +17,8 @@ from cvrl_jax.parallel.mesh import batch_sharding, put_batch, replicated
 
 Metrics = dict[str, jax.Array]
 
+MODALITIES = ("video", "audio", "audio_valid", "text")  # what of a batch a network may see
+
 
 @struct.dataclass
 class TrainState:
@@ -129,7 +131,7 @@ def collapse_monitors(features_BxVxD: jax.Array, valid_B: jax.Array) -> Metrics:
 def make_embed(method: Method, mesh: Mesh) -> Callable[[Variables, dict[str, np.ndarray]], dict]:
     """Builds `embed(variables, host batch) -> features on the host`, jitted over the mesh.
 
-    Only `video` of the batch is used; its first axis must be divisible by the devices.
+    Of the batch only what a network sees is used; the devices must divide its first axis.
     """
     jitted = jax.jit(
         method.embed,
@@ -138,6 +140,7 @@ def make_embed(method: Method, mesh: Mesh) -> Callable[[Variables, dict[str, np.
     )
 
     def embed(variables: Variables, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return jax.device_get(jitted(variables, put_batch({"video": batch["video"]}, mesh)))
+        seen = {key: batch[key] for key in MODALITIES if key in batch}
+        return jax.device_get(jitted(variables, put_batch(seen, mesh)))
 
     return embed

@@ -133,6 +133,10 @@ class VideoFileReader:
                     )
                 yield index, picture
 
+    def audio(self, start: float, samples: int, rate: int) -> np.ndarray | None:
+        """See `Video.audio`."""
+        return None
+
     def check(self, seconds: float = math.inf) -> tuple[int, int]:
         """Decodes the frames in order, as `frames` would, but makes no pictures of them.
 
