@@ -82,7 +82,7 @@ def test_gradient_equals_finite_differences_of_the_oracle(form):
 
 
 def test_closed_forms():
-    """Perfect matches at right angles: e^(1/t) against 2 (B - 1) pairs at e^0 for each candidate."""
+    """Perfect matches at right angles: e^(1/t) against 2 (B - 1) pairs at e^0 per candidate."""
     count, candidates, t = 4, 3, 0.5
     x = np.eye(count, dtype=np.float32)
     y = np.repeat(x[:, None], candidates, axis=1)
