@@ -92,19 +92,9 @@ def bucket(distance, buckets, max_distance):
 
 def test_buckets_of_distances():
     got = distance_buckets(100, 32, 64)
-    for i, j in [
-        (0, 0),
-        (0, 1),
-        (1, 0),
-        (7, 0),
-        (8, 0),
-        (9, 3),
-        (0, 40),
-        (40, 0),
-        (99, 0),
-        (0, 99),
-    ]:
-        assert got[i, j] == bucket(j - i, 32, 64)
+    for distance in (0, 1, -1, -7, -8, 9, 40, -40, 63, 64, -99, 99):
+        i, j = max(0, -distance), max(0, distance)
+        assert got[i, j] == bucket(distance, 32, 64)
     assert set(np.unique(got)) <= set(range(32))
     assert got[99, 0] == 15
     assert got[0, 99] == 31

@@ -73,7 +73,7 @@ def test_every_form_is_its_layers(case):
 
 
 def test_modalities_may_be_missing(case):
-    form, heads, variables = case
+    _, heads, variables = case
     whole = heads.apply(variables, FEATURES, False)
     for modality in FEATURES:
         alone = heads.apply(variables, {modality: FEATURES[modality]}, False)
