@@ -26,9 +26,11 @@ CORE = [
     "pyarrow>=15",
     "rich>=13",
     "scikit-learn>=1.4",
+    "pysubs2>=1.7",
     "simplejpeg>=1.8",
     "tensorboardX>=2.6",
     "threadpoolctl>=3",
+    "tokenizers>=0.20",
     "tqdm>=4.66",
 ]
 PREPARE = ["apache-beam>=2.61"]

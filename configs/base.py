@@ -33,6 +33,12 @@ def get_config() -> ConfigDict:
     data.dataset = ""  # tfds: name of the dataset, such as ucf101/ucf101_1
     data.video_column = "video"  # tfds: which feature holds the video
     data.fps = 25.0  # tfds: frames per second of videos stored as frames (it does not say)
+    data.constant_colour = False  # moving_shapes: a shape keeps one colour, heard and named: of 128
+    # neighbouring videos, no two then agree in shape, motion and colour
+    data.sound_noise = 0.0  # moving_shapes, training: standard deviation of white noise (full: 1)
+    data.caption_noise = 0.0  # moving_shapes, training: share of sentences about another video
+    data.misalignment = 0.0  # moving_shapes, training: most seconds by which sound and sentences
+    # come too late or too early
     data.parts = ConfigDict()  # mixture: name -> {weight, source, and other fields above that
     # differ}; written in a config file
     data.eval_fraction = 0.2  # labelled data without a split: fraction held out, by class

@@ -50,11 +50,18 @@ _POSITIVE = (
     "eval.linear.learning_rate",
     "optimizer.base_learning_rate",
 )
-_FRACTION = ("data.eval_fraction", "data.max_bad_fraction", "data.max_missing_fraction")
+_FRACTION = (
+    "data.eval_fraction",
+    "data.max_bad_fraction",
+    "data.max_missing_fraction",
+    "data.caption_noise",
+)
 _NOT_NEGATIVE = (
     "data.train_videos",
     "data.test_videos",
     "data.power",
+    "data.sound_noise",
+    "data.misalignment",
     "augment.strength",
     "augment.audio_noise",
     "method.audio_weight",

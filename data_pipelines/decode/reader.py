@@ -121,6 +121,10 @@ class VideoFileReader:
                 raise Unreadable(f"the size of its picture changes: {sorted(shapes)}")
         return [pictures[int(index)] for index in indices]
 
+    def audio(self, start: float, samples: int, rate: int) -> np.ndarray | None:
+        """See `Video.audio`."""
+        return None
+
     def check(self, seconds: float = math.inf) -> tuple[int, int]:
         """Decodes the frames in order, as `frames` would, but makes no pictures of them.
 

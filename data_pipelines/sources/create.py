@@ -59,10 +59,7 @@ def create_sources(data: Any, seed: int) -> Sources:
             f"unknown config.data.source {data.source!r}; {nearest(data.source, SOURCES)}"
         )
     if data.source == "moving_shapes":
-        return Sources(
-            train=MovingShapes(videos=data.train_videos or 1024, seed=seed, split="train"),
-            test=MovingShapes(videos=data.test_videos or 512, seed=seed, split="test"),
-        )
+        return _moving_shapes(data, seed)
     if data.source == "mixture":
         return _mixture(data, seed)
     sources = _split(read_splits(data), data, seed)
@@ -90,6 +87,25 @@ def read_splits(data: Any) -> Mapping[str, Source]:
         name: dataclasses.replace(split, limits=limits)
         for name, split in _READERS[data.source](data).items()
     }
+
+
+def _moving_shapes(data: Any, seed: int) -> Sources:
+    """Noise and misalignment are for training alone: what a test asks has an answer."""
+    colour = data.constant_colour
+    return Sources(
+        train=MovingShapes(
+            videos=data.train_videos or 1024,
+            seed=seed,
+            split="train",
+            constant_colour=colour,
+            sound_noise=data.sound_noise,
+            caption_noise=data.caption_noise,
+            misalignment=data.misalignment,
+        ),
+        test=MovingShapes(
+            videos=data.test_videos or 512, seed=seed, split="test", constant_colour=colour
+        ),
+    )
 
 
 def _mixture(data: Any, seed: int) -> Sources:

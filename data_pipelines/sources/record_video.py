@@ -61,6 +61,10 @@ class JpegFrames:
                 resize_crop(frame, places[row][1], cut[row])
         return cut
 
+    def audio(self, start: float, samples: int, rate: int) -> np.ndarray | None:
+        """See `Video.audio`."""
+        return None
+
     def close(self) -> None:
         """Nothing is held."""
 
@@ -98,6 +102,10 @@ class H264Frames:
     def crops(self, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
         """See `Video.crops`."""
         return crops_of_frames(self, places, size)
+
+    def audio(self, start: float, samples: int, rate: int) -> np.ndarray | None:
+        """See `Video.audio`."""
+        return None
 
     def close(self) -> None:
         """Releases the decoder."""

@@ -34,6 +34,10 @@ def create(seed: int = 0, **fields: object) -> Sources:
         "video_column": "video",
         "fps": 25.0,
         "parts": {},
+        "constant_colour": False,
+        "sound_noise": 0.0,
+        "caption_noise": 0.0,
+        "misalignment": 0.0,
     }
     assert fields.keys() <= defaults.keys()
     return create_sources(ConfigDict(defaults | fields), seed)
