@@ -109,7 +109,7 @@ class Words(nn.Module):
 
     @nn.compact
     def __call__(self, tokens: jax.Array) -> jax.Array:
-        """int [...] -> [..., size]; NaN for a token beyond the vocabulary."""
+        """Int [...] -> [..., size]; NaN for a token beyond the vocabulary."""
         init = nn.initializers.normal(stddev=self.size**-0.5)
         table = self.param("table", init, (self.vocabulary, self.size), jnp.float32)
         table = jax.lax.stop_gradient(table) if self.frozen else table

@@ -44,6 +44,27 @@ def test_a_run_leaves_result_metrics_checkpoints_and_report(trained):
     json.dumps(trained.result, allow_nan=False)
 
 
+@pytest.fixture(scope="module")
+def retrieving(tiny_config, tmp_path_factory):
+    """A run of VATT with sound and text; (config, workdir, result)."""
+    workdir = tmp_path_factory.mktemp("vatt") / "run"
+    config = tiny_config("vatt", eval__retrieval_ways=4, eval__every=2)
+    return config, workdir, train(config, workdir)
+
+
+def test_a_run_that_retrieves_says_how_well_before_and_after(retrieving, trained):
+    _, workdir, result = retrieving
+    for name in ("text_to_video_r1", "audio_to_video_r1"):
+        assert 0 <= result[name] <= 1
+        assert 0 <= result[f"untrained_{name}"] <= 1
+    assert result["chance_r1"] == 0.25
+    assert set(trained.result) < set(result)
+    json.dumps(result, allow_nan=False)
+    measured = [row for row in rows(workdir) if "text_to_video_r1" in row]
+    assert [row["step"] for row in measured] == [0, 2, 4]
+    assert ["linear_top1" in row for row in measured] == [True, False, True]
+
+
 def test_a_finished_run_says_the_same_again_and_writes_no_row_twice(trained, trained_copy):
     before = rows(trained_copy)
     again = train(trained.config, trained_copy)
