@@ -58,6 +58,8 @@ def get_config() -> ConfigDict:
     data.max_seconds = 60.0  # for one video; then it is given up as unreadable
     data.max_pixels = 8192 * 4320  # height times width; larger pictures are refused
     data.max_frames = 5_000_000  # of one file; longer ones are refused
+    data.max_hours = 24.0  # likewise
+    data.follow_links = False  # read links in root, too, that lead out of it; lists never may
     data.max_bad_fraction = 0.05  # more unreadable videos than this stop the run
 
     config.model = model = ConfigDict()

@@ -48,6 +48,7 @@ _AT_LEAST_ONE = (
 )
 _POSITIVE = (
     "data.fps",
+    "data.max_hours",
     "data.max_seconds",
     "eval.knn_temperature",
     "eval.linear.learning_rate",

@@ -88,15 +88,16 @@ def train(
     folder = Workdir(workdir)
     fresh = overwrite or not folder.has_checkpoints()
     tower = load_tower(config.init_from, method) if config.init_from and fresh else None
-    looked_at = survey(sources.train, method.inputs)
+    workers, timeout = worker_count(config.data), kill_after(config.data)
+    looked_at = survey(sources.train, method.inputs, workers=workers, timeout=timeout)
     log.info("%d videos, about %.2f hours", looked_at.videos, looked_at.hours)
     batches = TrainBatches(
         sources.train,
         method.inputs,
         batch_size=config.batch_size,
         seed=config.seed,
-        workers=worker_count(config.data),
-        timeout=kill_after(config.data),
+        workers=workers,
+        timeout=timeout,
     )
     if not fresh:
         check_not_beyond(folder.path, config.steps)

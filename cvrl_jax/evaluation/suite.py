@@ -218,6 +218,8 @@ def _temporal(embed: Embed, sources: Sources, config: ConfigDict) -> dict[str, f
         stride=config.eval.temporal_stride,
         size=config.data.size,
         batch_size=config.eval.batch_size,
+        workers=worker_count(config.data),
+        timeout=kill_after(config.data),
         probe=LinearProbeSettings(**config.eval.linear.to_dict()),
     )
     return temporal_probes(embed_clips, sources.train, sources.test, settings, config.seed)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.decode import Limits
 from data_pipelines.errors import UserError
 from data_pipelines.sources.files import FileSource
 from data_pipelines.sources.folder import folder_splits
@@ -19,6 +18,7 @@ from data_pipelines.sources.manifest import read_manifest
 from data_pipelines.sources.mixture import Mixture, part_sections
 from data_pipelines.sources.moving_shapes import MovingShapes
 from data_pipelines.sources.records import RecordSource, open_records
+from data_pipelines.sources.section import limits_of
 from data_pipelines.sources.split_lists import read_hmdb51, read_ucf101
 from data_pipelines.sources.ssv2 import read_ssv2
 from data_pipelines.sources.subset import Subset, hold_out, subset
@@ -87,9 +87,8 @@ def read_splits(data: Any) -> Mapping[str, Source]:
     """
     if data.source not in _READERS:
         raise UserError(f"unknown source {data.source!r}; {nearest(data.source, _READERS)}")
-    limits = Limits(data.max_pixels, data.max_frames, data.max_seconds)
     return {
-        name: dataclasses.replace(split, limits=limits)
+        name: dataclasses.replace(split, limits=limits_of(data))
         for name, split in _READERS[data.source](data).items()
     }
 
