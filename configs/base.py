@@ -136,7 +136,8 @@ def get_config() -> ConfigDict:
     config.checkpoint = checkpoint = ConfigDict()
     checkpoint.every = 1_000  # steps; also at the end and when stopped by a signal
     checkpoint.keep = 3  # newest checkpoints kept
-    checkpoint.keep_best = True  # and the one of the best kNN top-1
+    checkpoint.keep_best = True  # and the one of the best text-to-video (else audio-to-video) R@1,
+    # or without retrieval the best kNN top-1
 
     config.log = log = ConfigDict()
     log.every = 50  # steps between rows of metrics.jsonl
