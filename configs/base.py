@@ -58,6 +58,8 @@ def get_config() -> ConfigDict:
     data.max_seconds = 60.0  # for one video; then it is given up as unreadable
     data.max_pixels = 8192 * 4320  # height times width; larger pictures are refused
     data.max_frames = 5_000_000  # of one file; longer ones are refused
+    data.max_hours = 24.0  # likewise
+    data.follow_links = False  # read links in root, too, that lead out of it; lists never may
     data.max_bad_fraction = 0.05  # more unreadable videos than this stop the run
 
     config.model = model = ConfigDict()
@@ -98,9 +100,15 @@ def get_config() -> ConfigDict:
     optimizer.warmup_steps = 1_787  # linear from 0, then half a cosine to 0 (K600: 5 epochs)
 
     config.eval = evaluation = ConfigDict()
-    evaluation.every = 5_000  # steps between kNN evaluations; 0 = only before and after training
-    evaluation.protocols = ("knn", "linear")  # before and after training: knn | linear |
-    # temporal_probes; in between, kNN alone
+    evaluation.every = 5_000  # steps between quick evaluations; 0 = only before and after training
+    evaluation.protocols = (
+        "knn",
+        "linear",
+    )  # before and after training: knn | linear | attentive |
+    # audio_linear | audio_attentive | retrieval | temporal_probes; in between, the quick ones
+    # among them: knn and retrieval (knn if there is neither)
+    evaluation.retrieval_ways = 0  # retrieval: test videos per search, neighbours in the source's
+    # order; 0 = all in one search
     evaluation.temporal_stride = 1  # temporal_probes: frames between frames at normal speed
     evaluation.clips = 1  # evenly spaced clips per test video
     evaluation.train_clips = 1  # evenly spaced clips per training video
@@ -114,6 +122,13 @@ def get_config() -> ConfigDict:
     linear.learning_rate = 32.0
     linear.epochs = 100
     linear.batch_size = 1024
+    evaluation.attentive = attentive = ConfigDict()  # V-JEPA's recipe, on cached tokens; of a
+    # network without tokens on the views
+    attentive.learning_rate = 1e-3
+    attentive.weight_decay = 0.01
+    attentive.epochs = 20
+    attentive.batch_size = 128
+    attentive.heads = 12
 
     config.checkpoint = checkpoint = ConfigDict()
     checkpoint.every = 1_000  # steps; also at the end and when stopped by a signal

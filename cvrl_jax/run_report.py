@@ -69,6 +69,7 @@ def write(
     bad = [(row["path"], row["reason"]) for row in read_bad_examples(folder.bad_examples)]
     test = results.test.readable() if results else None
     predictions = results.predictions_M if results else None
+    spec = evaluation_spec(config, clips=1, crops=1, inputs=method.inputs)
     contents = ReportContents(
         title=config.name or config.method.name,
         description=f"{config.method.name} on {sources.train.name}, {config.steps} steps of "
@@ -80,7 +81,7 @@ def write(
         vectors_MxD=test.mean_NxD if test else None,
         vector_labels_M=test.labels_N if test else None,
         classes=sources.train.classes,
-        neighbours=_neighbours(results, sources, config) if results else None,
+        neighbours=_neighbours(results, sources, spec),
         true_K=test.labels_N if test and predictions is not None else None,
         predicted_K=predictions,
         predictor="linear probe" if "linear_top1" in metrics else "kNN",
@@ -153,10 +154,12 @@ def _augmented_pairs(method: Method, source: Source, seed: int) -> np.ndarray | 
     return pairs if pairs.shape[1] == 2 else np.repeat(pairs[:, :1], 2, axis=1)
 
 
-def _neighbours(results: Results, sources: Sources, config: ConfigDict) -> list[NeighbourQuery]:
+def _neighbours(
+    results: Results | None, sources: Sources, spec: InputSpec
+) -> list[NeighbourQuery] | None:
     """Test videos spread over the collection, with their nearest training videos."""
-    assert sources.test is not None
-    spec = evaluation_spec(config, clips=1, crops=1)
+    if results is None or results.train is None or sources.test is None:
+        return None
     test_rows = np.flatnonzero(results.test.valid_N)
     train_rows = np.flatnonzero(results.train.valid_N)
     chosen = np.unique(np.linspace(0, len(test_rows) - 1, _QUERIES).round().astype(int))

@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 from av.error import FFmpegError
 
-from data_pipelines.crops import crops_of_frames
+from data_pipelines.crops import crops_of_pictures
 from data_pipelines.decode.cursor import FrameCursor, one_line
 from data_pipelines.decode.facts import FileFacts
 from data_pipelines.decode.limits import DEFAULT, Limits, Unreadable
@@ -77,6 +77,12 @@ class VideoFileReader:
                 origin = float((first.pts or 0) * stream.time_base)
                 self._picture = PictureMaker(first, stream.aspect, limits.pixels)
                 self._size = self._picture.size(first)
+                hours = float(timeline.times[-1]) / 3600
+                if hours > limits.hours:
+                    raise Unreadable(
+                        f"its frames span {hours:.1f} hours, more than the limit of "
+                        f"{limits.hours:g}"
+                    )
                 inside = timeline.between(start, end)
                 if not len(inside):
                     raise Unreadable(
@@ -98,7 +104,7 @@ class VideoFileReader:
 
     def crops(self, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
         """See `Video.crops`."""
-        return crops_of_frames(self, places, size)
+        return crops_of_pictures(self._pictures, places, size)
 
     def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Returns the frames at `indices` as uint8 [H, W, 3] RGB, square pixels, upright.
@@ -110,19 +116,25 @@ class VideoFileReader:
           IndexError: an index outside `0 <= index < L`.
           BadVideo: a wanted frame cannot be decoded, or the picture's size changes.
         """
+        pictures = dict(self._pictures(indices))
+        return [pictures[int(index)] for index in indices]
+
+    def _pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Yields the frames at `indices` with these, in order, each once; see `frames`."""
         wanted = sorted({int(index) for index in indices})
         if wanted and not 0 <= wanted[0] <= wanted[-1] < len(self.times):
             raise IndexError(f"frames {wanted[0]}..{wanted[-1]} of a video of {len(self.times)}")
-        pictures = {}
+        shape = None
         assert self._cursor is not None
         with refusing(self._path):
             self._cursor.want([self._first + index for index in wanted])
             for index in wanted:
-                pictures[index] = self._picture(self._cursor.fetch(self._first + index))
-            shapes = {picture.shape for picture in pictures.values()}
-            if len(shapes) > 1:
-                raise Unreadable(f"the size of its picture changes: {sorted(shapes)}")
-        return [pictures[int(index)] for index in indices]
+                picture = self._picture(self._cursor.fetch(self._first + index))
+                if picture.shape != (shape := shape or picture.shape):
+                    raise Unreadable(
+                        f"the size of its picture changes: {shape[:2]}, {picture.shape[:2]}"
+                    )
+                yield index, picture
 
     def audio(self, start: float, samples: int, rate: int) -> np.ndarray | None:
         """See `Video.audio`; a segment's sound ends with it."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import pathlib
+from typing import Any
+
+from data_pipelines.decode import Limits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +29,8 @@ class DataSection:
     max_seconds: float = 60.0
     max_pixels: int = 8192 * 4320
     max_frames: int = 5_000_000
+    max_hours: float = 24.0
+    follow_links: bool = False
 
 
 _HELP = {
@@ -41,8 +46,21 @@ _HELP = {
     "fps": "tfds: frames per second of videos stored as frames",
     "max_seconds": "for one video; then it is given up",
     "max_pixels": "larger pictures are refused",
-    "max_frames": "longer files are refused",
+    "max_frames": "files of more frames are refused",
+    "max_hours": "longer files are refused",
+    "follow_links": "read links, too, that lead out of the videos' folder",
 }
+
+
+def limits_of(data: Any) -> Limits:
+    """What a file may ask for before it is refused, by a `DataSection` or a config's section."""
+    return Limits(
+        pixels=data.max_pixels,
+        frames=data.max_frames,
+        hours=data.max_hours,
+        seconds=data.max_seconds,
+        follow_links=data.follow_links,
+    )
 
 
 def add_section_flags(parser: argparse.ArgumentParser) -> None:

@@ -59,6 +59,7 @@ def test_names_that_no_list_can_hold_are_bad(tmp_path):
     with open(path, "wb"):
         pass
     found = folder(tmp_path, " lead.mp4")
+    assert len(found) == len(read_inputs(DataSection("folder", str(tmp_path))).records)
     assert found["caf\\xe9.mp4"].reason.startswith("its name is not UTF-8")
     assert found[" lead.mp4"].reason.startswith("its name begins or ends with white space")
     assert {record.status for record in found.values()} == {"bad"}

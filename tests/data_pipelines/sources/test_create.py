@@ -28,6 +28,8 @@ def create(seed: int = 0, **fields: object) -> Sources:
         "max_missing_fraction": 0.05,
         "max_pixels": 10**6,
         "max_frames": 1000,
+        "max_hours": 1.0,
+        "follow_links": False,
         "max_seconds": 60.0,
         "trimmed": False,
         "dataset": "",
