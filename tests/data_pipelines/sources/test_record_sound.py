@@ -1,11 +1,11 @@
 """A record sounds like the file it was made from, at the same times."""
 
 import contextlib
-import dataclasses
 import pathlib
 from typing import Any
 
 import av
+import msgspec
 import numpy as np
 import pytest
 
@@ -103,7 +103,7 @@ def test_damaged_sound_is_a_bad_video(tmp_path: pathlib.Path) -> None:
     source = FileSource("files", (VideoFile("a.mkv"),), (), str(tmp_path))
     made = Transcoder({"all": source}, Encoding())(("all", 0))
     assert isinstance(made, tuple)
-    record = dataclasses.replace(Record.from_bytes(made[0]), sound=b"no sound at all" * 9)
+    record = msgspec.structs.replace(Record.from_bytes(made[0]), sound=b"no sound at all" * 9)
     with contextlib.closing(open_record(record, "record 7 of " + path.name, Limits())) as video:
         with pytest.raises(BadVideo, match="record 7"):
             video.audio(0.0, 100, RATE)
