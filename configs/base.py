@@ -88,16 +88,19 @@ def get_config() -> ConfigDict:
     augment.per_frame = False  # draw for every frame anew (ablation of temporal consistency)
 
     config.optimizer = optimizer = ConfigDict()
-    optimizer.name = "sgd"  # sgd | lars | adamw
+    optimizer.name = "sgd"  # sgd | lars | adam | adamw
     # The reference does not divide its loss by the number of replicas R, so its 0.32 acts as
     # 0.32 R on the mean gradient used here. 0.32 is the value at R = 1; try larger ones too.
     optimizer.learning_rate = config_dict.placeholder(float)  # absolute; None = by the rule below
     optimizer.base_learning_rate = 0.08  # times batch_size / 256 (0.32 at 1024)
     optimizer.momentum = 0.9
     optimizer.nesterov = False
-    optimizer.betas = (0.9, 0.999)  # adamw
+    optimizer.betas = (0.9, 0.999)  # adam, adamw
+    optimizer.epsilon = 1e-8  # adam, adamw
     optimizer.weight_decay = 1e-6  # on kernels only, never on BatchNorm or biases
-    optimizer.warmup_steps = 1_787  # linear from 0, then half a cosine to 0 (K600: 5 epochs)
+    optimizer.warmup_steps = 1_787  # linear from 0 (K600: 5 epochs)
+    optimizer.schedule = "cosine"  # after the warm-up: cosine (to 0) | quarter_cosine (to half,
+    # fastest at the end) | cosine_to_half (level at the end)
 
     config.eval = evaluation = ConfigDict()
     evaluation.every = 5_000  # steps between quick evaluations; 0 = only before and after training
