@@ -58,7 +58,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["cvrl_jax*", "data_pipelines*", "configs*"]),
     package_data={
-        "cvrl_jax.observe.report": ["template.html.j2"],
+        "cvrl_jax.observe.report": ["*.html.j2"],
         "data_pipelines.census": ["census.html.j2"],
     },
     install_requires=CORE,

@@ -37,7 +37,7 @@ def retrieval_metrics(features: Features, ways: int) -> dict[str, float]:
 
     Returns:
       For each direction such as "text_to_video" what `Ranking.metrics` gives, and the same under
-      "mean_cosine/text_to_video" where there are several clips; "chance_r1", that of the direction
+      "text_to_video_mean_cosine" where there are several clips; "chance_r1", that of the direction
       where it is highest; "retrieval_without_text" and "retrieval_without_audio": videos left out
       for that. Only the last two where nothing can be compared.
     """
@@ -58,11 +58,11 @@ def retrieval_metrics(features: Features, ways: int) -> dict[str, float]:
             for name, modality in zip(names, modalities)
             if modality != "text"
         )
-        for prefix, unit in (("", True), *((("mean_cosine/", False),) if several else ())):
+        for suffix, unit in (("", True), *((("_mean_cosine", False),) if several else ())):
             items = [_items(features, name, unit) for name in names]
             for a, b in ((0, 1), (1, 0)):
                 ranking = retrieval_in_groups(items[a], items[b], groups)
-                metrics |= ranking.metrics(f"{prefix}{modalities[a]}_to_{modalities[b]}")
+                metrics |= ranking.metrics(f"{modalities[a]}_to_{modalities[b]}{suffix}")
                 chances.append(ranking.chance_r1)
     if chances:
         metrics["chance_r1"] = max(chances)

@@ -33,7 +33,7 @@ def aligned(rng, videos, clips=3, noise=0.0, width=24):
 def test_all_directions_by_both_averages_of_clips():
     metrics = retrieval_metrics(aligned(np.random.default_rng(0), 12), ways=0)
     for direction in DIRECTIONS:
-        for name in (direction, f"mean_cosine/{direction}"):
+        for name in (direction, f"{direction}_mean_cosine"):
             assert metrics[f"{name}_r1"] == metrics[f"{name}_median_rank"] == 1.0
     assert metrics["chance_r1"] == pytest.approx(1 / 12)
     assert metrics["retrieval_without_audio"] == metrics["retrieval_without_text"] == 0.0
@@ -42,7 +42,7 @@ def test_all_directions_by_both_averages_of_clips():
 
 def test_one_clip_needs_one_average_only():
     metrics = retrieval_metrics(aligned(np.random.default_rng(0), 6, clips=1), ways=0)
-    assert not [name for name in metrics if name.startswith("mean_cosine")]
+    assert not [name for name in metrics if "mean_cosine" in name]
 
 
 def test_a_collapsed_network_is_at_chance_in_all_directions():
@@ -111,8 +111,8 @@ def test_both_averages_equal_float64():
     mean_cosine = np.einsum("avd,bwd->abvw", audio, video).mean(axis=(2, 3))
     mean_embedding = unit(audio.mean(axis=1)) @ unit(video.mean(axis=1)).T
     metrics = retrieval_metrics(features, ways=0)
-    for prefix, similarity in (("", mean_embedding), ("mean_cosine/", mean_cosine)):
+    for suffix, similarity in (("", mean_embedding), ("_mean_cosine", mean_cosine)):
         ranks = 1 + (similarity > np.diag(similarity)[:, None]).sum(axis=1)
         assert 1 < ranks.mean() < 15
-        assert metrics[f"{prefix}audio_to_video_mean_rank"] == pytest.approx(ranks.mean())
-        assert metrics[f"{prefix}audio_to_video_r5"] == pytest.approx(np.mean(ranks <= 5))
+        assert metrics[f"audio_to_video{suffix}_mean_rank"] == pytest.approx(ranks.mean())
+        assert metrics[f"audio_to_video{suffix}_r5"] == pytest.approx(np.mean(ranks <= 5))
