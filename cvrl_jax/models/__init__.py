@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from cvrl_jax.models.conv3d import LOWERINGS, PADDINGS
 from cvrl_jax.models.heads import LinearHead, ProjectionHead
+from cvrl_jax.models.normalization import NORMALIZATIONS
 from cvrl_jax.models.resnet3d import BLOCKS, ResNet3D
 from data_pipelines.errors import UserError
 from data_pipelines.suggest import nearest
@@ -51,7 +52,8 @@ def create_model(name: str, **fields: Any) -> ResNet3D:
         except TypeError as error:
             raise UserError(f"model field dtype={fields['dtype']!r}: {error}") from error
     tower = ResNet3D(**MODELS[name] | fields)
-    for field, choices in (("padding", PADDINGS), ("lowering", LOWERINGS)):
+    choices_of = {"padding": PADDINGS, "lowering": LOWERINGS, "normalization": NORMALIZATIONS}
+    for field, choices in choices_of.items():
         value = getattr(tower, field)
         if value not in choices:
             raise UserError(f"model field {field}={value!r}; {nearest(str(value), choices)}")

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from cvrl_jax.models.conv3d import Conv3D, Triple, pads_for
 from cvrl_jax.models.norm import BatchNorm
+from cvrl_jax.models.normalization import normalize
 
 Four = tuple[int, int, int, int]
 
@@ -111,6 +112,7 @@ class ResNet3D(nn.Module):
       temporal_kernels: kt of the blocks of each stage.
       temporal_strides: stride in time at the entrance of each stage.
       padding: 'same' (TensorFlow) or 'symmetric' (PyTorch), see `pads_for`.
+      normalization: of the pixels, a key of `NORMALIZATIONS`.
       bn_momentum: share of the old running statistics that an update keeps.
       bn_epsilon: added to the variance.
       dtype: type of the arithmetic; parameters and running statistics are float32 always.
@@ -125,6 +127,7 @@ class ResNet3D(nn.Module):
     temporal_kernels: Four = (1, 1, 3, 3)
     temporal_strides: Four = (1, 1, 1, 1)
     padding: str = "same"
+    normalization: str = "none"
     bn_momentum: float = 0.9
     bn_epsilon: float = 1e-5
     dtype: Any = jnp.float32
@@ -159,6 +162,7 @@ class ResNet3D(nn.Module):
         }
         base = round(64 * self.width)
         x = clip_BxTxHxWx3 if clip_BxTxHxWx3.ndim == 5 else clip_BxTxHxWx3[:, None]
+        x = normalize(x, self.normalization)
         stem = ConvBN(base, self.stem_kernel, self.stem_strides, name="stem", **conv_bn)
         x = nn.relu(stem(x, train, valid))
         if self.stem_pool:
