@@ -9,8 +9,10 @@ import jax.numpy as jnp
 
 from cvrl_jax.losses import numerics
 from data_pipelines.errors import UserError
+from data_pipelines.suggest import nearest
 
 Form = Literal["paper", "released"]
+NCE_FORMS: tuple[Form, ...] = get_args(Form)
 
 _MASKED = -1e9  # finite: a row with every candidate masked must still have a finite logsumexp
 
@@ -52,8 +54,8 @@ def mil_nce(
     Raises:
       UserError: `form` is unknown.
     """
-    if form not in get_args(Form):
-        raise UserError(f"mil_nce: form={form!r} is unknown; use 'paper' or 'released'")
+    if form not in NCE_FORMS:
+        raise UserError(f"mil_nce: form={form!r} is unknown; {nearest(form, NCE_FORMS)}")
     x_valid_B, y_valid_BxK, logits_BxBxK = _logits(x_BxD, y_BxKxD, x_valid_B, y_valid_BxK)
     logits_BxBxK = jnp.where(
         x_valid_B[:, None, None] & y_valid_BxK[None], logits_BxBxK / temperature, _MASKED
