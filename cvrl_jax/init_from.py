@@ -11,6 +11,7 @@ import numpy as np
 from cvrl_jax.checkpoint import find_checkpoint, load_variables
 from cvrl_jax.methods import Method, Variables
 from cvrl_jax.methods.parts import part
+from cvrl_jax.methods.towers import clip_tower
 from cvrl_jax.state import TrainState
 from data_pipelines.errors import UserError
 
@@ -26,7 +27,7 @@ def load_tower(init_from: str, method: Method) -> Variables:
       UserError: there is no checkpoint, or it holds another tower than `method` has.
     """
     checkpoint = find_checkpoint(pathlib.Path(init_from).expanduser())
-    theirs = part(load_variables(checkpoint)[0], "tower")
+    theirs = clip_tower(load_variables(checkpoint)[0])
     mine = part(jax.eval_shape(method.init, jax.random.key(0)), "tower")
     if jax.tree.map(np.shape, mine) != jax.tree.map(np.shape, theirs):
         raise UserError(
