@@ -71,6 +71,8 @@ def get_config() -> ConfigDict:
     model.temporal_kernels = (1, 1, 3, 3)  # per stage
     model.temporal_strides = (1, 1, 1, 1)  # per stage
     model.padding = "same"  # same (TensorFlow, the reference) | symmetric (PyTorch)
+    model.normalization = "none"  # of pixels in [0, 1]: none | kinetics | slowfast | imagenet; what
+    # imported weights were made with (torchvision's video, pytorchvideo's, image networks)
     model.dtype = "bfloat16"  # of activations; parameters and BatchNorm statistics are float32
 
     config.head = head = ConfigDict()

@@ -151,7 +151,8 @@ def _adamw(config: Any, schedule: optax.Schedule) -> optax.GradientTransformatio
 
 
 def _adam(config: Any, schedule: optax.Schedule) -> optax.GradientTransformation:
-    return optax.adam(schedule, *config.betas, config.epsilon)
+    beta1, beta2 = config.betas
+    return optax.adam(schedule, beta1, beta2, config.epsilon)
 
 
 _OPTIMIZERS: Mapping[str, Callable[[Any, optax.Schedule], optax.GradientTransformation]] = {
