@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
 
     config.data = data = ConfigDict()
     data.source = "moving_shapes"  # moving_shapes | folder | csv | jsonl | ucf101 | hmdb51 |
-    # jhmdb | kinetics | ssv2 | tfds | records | mixture
+    # jhmdb | kinetics | ssv2 | esc50 | tfds | records | mixture
     data.root = ""  # folder of the videos; tfds: where datasets were prepared ("" = its default);
     # records: the --output of data_pipelines.prepare, a folder or URL
     data.manifest = ""  # csv, jsonl: the file with `path[,label][,start,end][,split]`

@@ -326,3 +326,11 @@ def test_a_mixture_of_parts(tmp_path: pathlib.Path) -> None:
     sources = create(source="mixture", parts=parts)
     assert (len(sources.train), sources.test) == (2, None)
     assert sources.no_test_because == "b: the videos of b have no labels"
+
+
+def test_a_collection_with_folds_is_no_part_of_a_mixture(tmp_path: pathlib.Path) -> None:
+    touch(tmp_path, "audio/1.wav", "meta/esc50.csv")
+    (tmp_path / "meta/esc50.csv").write_text("filename,fold,target,category\n1.wav,1,0,dog\n")
+    part = {"weight": 1.0, "source": "esc50", "root": str(tmp_path)}
+    with pytest.raises(UserError, match=r"parts\.x: esc50 has folds"):
+        create(source="mixture", parts={"x": part})
