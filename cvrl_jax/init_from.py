@@ -1,39 +1,45 @@
-"""Starting from another run's tower: `config.init_from`."""
+"""Starting from weights that are there already: `config.init_from`."""
 
 from __future__ import annotations
 
 import dataclasses
-import pathlib
+from typing import Any
 
 import jax
-import numpy as np
 
-from cvrl_jax.checkpoint import find_checkpoint, load_variables
+from cvrl_jax.export.foreign import read_tower, split
+from cvrl_jax.export.names import as_tree, by_name, check_same
+from cvrl_jax.loading import open_tower
 from cvrl_jax.methods import Method, Variables
 from cvrl_jax.methods.parts import part
 from cvrl_jax.state import TrainState
-from data_pipelines.errors import UserError
 
 
-def load_tower(init_from: str, method: Method) -> Variables:
-    """The tower's variables of a checkpoint, by collection, as numpy arrays.
+def load_tower(init_from: str, method: Method, model: dict[str, Any]) -> Variables:
+    """The tower's variables, by collection, as numpy arrays.
 
     Args:
-      init_from: a run's folder or one of its checkpoints.
+      init_from: what `cvrl_jax.load` opens (a run, a checkpoint, an export), or
+        torchvision:FILE or pytorchvideo:FILE.
       method: whose tower they must fit.
+      model: the fields of `config.model`, for messages.
 
     Raises:
-      UserError: there is no checkpoint, or it holds another tower than `method` has.
+      UserError: there is nothing, or another tower than `method` has.
     """
-    checkpoint = find_checkpoint(pathlib.Path(init_from).expanduser())
-    theirs = part(load_variables(checkpoint)[0], "tower")
-    mine = part(jax.eval_shape(method.init, jax.random.key(0)), "tower")
-    if jax.tree.map(np.shape, mine) != jax.tree.map(np.shape, theirs):
-        raise UserError(
-            f"config.init_from={init_from}: the tower in {checkpoint} has other parameters than "
-            "config.model describes; use the model section of that run's config.json"
-        )
-    return theirs
+    wanted = by_name(part(jax.eval_shape(method.init, jax.random.key(0)), "tower"))
+    library, file = split(init_from)
+    if library:
+        return as_tree(read_tower(library, file, wanted, model))
+    description, variables = open_tower(init_from)
+    check_same(
+        f"config.init_from={init_from}: the tower there, {description.title}, has other parameters "
+        f"than {model['name']!r} of config.model",
+        wanted,
+        by_name(variables),
+        "use the model section of that run's config.json",
+    )
+    return variables
 
 
 def with_tower(state: TrainState, tower: Variables) -> TrainState:

@@ -19,19 +19,25 @@ from cvrl_jax.models import create_model
 from cvrl_jax.workdir import Workdir
 from data_pipelines.errors import UserError
 
+_FRAMEWISE = ("simclr",)  # methods that show their tower one frame at a time
+
 
 def load_encoder(path: str, dtype: str = "float32") -> Encoder:
     """See `cvrl_jax.load`."""
+    description, variables = open_tower(path)
+    return make_encoder(description, variables, dtype, path)
+
+
+def open_tower(path: str) -> tuple[Description, Variables]:
+    """The description and the numpy arrays of what `cvrl_jax.load` opens."""
     found = pathlib.Path(path).expanduser()
     if not found.exists():
         found = zoo.fetch(path)
     if native.is_one(found):
-        description, variables = native.read(found)
-    elif found.is_file():
-        description, variables = safetensors_file.read(found)
-    else:
-        description, variables = of_run(find_checkpoint(found))
-    return make_encoder(description, variables, dtype, str(found))
+        return native.read(found)
+    if found.is_file():
+        return safetensors_file.read(found)
+    return of_run(find_checkpoint(found))
 
 
 def make_encoder(description: Description, variables: Variables, dtype: str, where: str) -> Encoder:
@@ -62,23 +68,27 @@ def of_run(checkpoint: pathlib.Path) -> tuple[Description, Variables]:
     config = host.get("config")
     if not config or "tower" not in variables.get("params", {}):
         raise UserError(f"checkpoint {checkpoint} holds no video tower; give one of a training run")
-    data, evaluation = config["data"], config["eval"]
-    description = Description(
+    facts = {
+        "step": int(checkpoint.name),
+        "metrics": _metrics(checkpoint),
+        "data": {"source": config["data"]["source"], "classes": len(host["classes"])},
+        "versions": host["versions"],
+    }
+    return describe(config, facts), part(variables, "tower")
+
+
+def describe(config: dict[str, Any], facts: dict[str, Any]) -> Description:
+    """Describes the video tower of a plain config; `facts` go into its origin."""
+    data, evaluation, method = config["data"], config["eval"], config["method"]["name"]
+    return Description(
         model=config["model"],
         frames=evaluation["frames"] or data["frames"],
         stride=data["stride"],
         stride_unit=data["stride_unit"],
         size=evaluation["size"] or data["size"],
-        origin={
-            "method": config["method"]["name"],
-            "step": int(checkpoint.name),
-            "metrics": _metrics(checkpoint),
-            "data": {"source": data["source"], "classes": len(host["classes"])},
-            "versions": host["versions"],
-            "config": config,
-        },
+        framewise=method in _FRAMEWISE,
+        origin={"method": method, **facts, "config": config},
     )
-    return description, part(variables, "tower")
 
 
 def _metrics(checkpoint: pathlib.Path) -> dict[str, Any]:

@@ -68,7 +68,8 @@ def model_card(
         "short side resized (bilinear), the centre cut out.",
         f"- Pixels in [0, 1]; the network itself then takes off {list(mean)} and divides by "
         f"{list(std)} (`{normalization}`).",
-        f"- A vector of {result['features']} numbers per clip, not normalised.",
+        f"- A vector of {result['features']} numbers per clip, not normalised"
+        + ("; the mean over its frames, which the network sees one by one." * d.framewise or "."),
         "",
         "## Checked",
         "",

@@ -40,6 +40,7 @@ def about(library: str, encoder: Encoder) -> dict[str, Any]:
         "library": library,
         "arguments": arguments,
         "padding": tower.padding,
+        "framewise": encoder.description.framewise,
         "mean": mean,
         "std": std,
     }

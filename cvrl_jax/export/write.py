@@ -48,8 +48,12 @@ def export_checkpoint(checkpoint: pathlib.Path, to: str, output: pathlib.Path) -
     encoder = load_encoder(str(checkpoint))
     target.fits(encoder)
     folder = paths["export"].parent
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = pathlib.Path(tempfile.mkdtemp(dir=folder, prefix=f".{output.name}.unfinished."))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        prefix = f".{output.name}.unfinished."
+        unfinished = pathlib.Path(tempfile.mkdtemp(dir=folder, prefix=prefix))
+    except OSError as error:
+        raise UserError(f"--output={output} cannot be written ({error})") from error
     try:
         inside = {kind: unfinished / path.name for kind, path in paths.items()}
         target.write(encoder, inside["export"])
