@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import pathlib
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cvrl_jax.export import layouts, safetensors_file
+from cvrl_jax.export.files import import_extra
 from cvrl_jax.export.layouts import Layout
 from cvrl_jax.export.names import Named, check_same, listed
 from data_pipelines.errors import UserError
@@ -110,13 +110,7 @@ def _state_dict(path: pathlib.Path) -> Named:
         raise UserError(f"config.init_from: there is no file {path}")
     if path.suffix == ".safetensors":
         return safetensors_file.open_file(path)[0]
-    try:
-        torch = importlib.import_module("torch")
-    except ImportError as error:
-        raise UserError(
-            f"{path}: reading PyTorch's own files needs torch: pip install 'cvrl_jax[export]', or "
-            "save the state dict as safetensors"
-        ) from error
+    torch = import_extra("torch")  # or save the state dict as safetensors, which needs none
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of an archive, of its reader, of a refused pickle

@@ -13,7 +13,8 @@ import numpy as np
 
 from cvrl_jax.encoder import Encoder
 from cvrl_jax.export.card import model_card
-from cvrl_jax.export.targets import TARGETS, Target, open_loader
+from cvrl_jax.export.files import open_loader
+from cvrl_jax.export.targets import TARGETS, Target
 from cvrl_jax.loading import load_encoder
 from data_pipelines.errors import UserError
 from data_pipelines.suggest import nearest

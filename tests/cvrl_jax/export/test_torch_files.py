@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from cvrl_jax.export import native, torch_files
+from cvrl_jax.export import files, native, torch_files
 from cvrl_jax.export.write import export_checkpoint
 from data_pipelines.errors import UserError
 
@@ -62,12 +62,10 @@ def test_create_resnet_loads_it_as_it_is(random_encoder, tmp_path):
 
 
 def test_same_padding_needs_the_loader_and_the_card_says_so(random_encoder, tmp_path):
-    from cvrl_jax.export.targets import open_loader
-
     encoder = random_encoder("r3d50", size=32, frames=8, padding="same", normalization="slowfast")
     file = export(encoder, "pytorchvideo", tmp_path)
     ours = np.asarray(encoder.apply(encoder.params, CLIPS))  # odd sizes pad in another way
-    loaded = open_loader(file.with_suffix(".py")).load(str(file))
+    loaded = files.open_loader(file.with_suffix(".py")).load(str(file))
     theirs = plain_features(loaded, CLIPS).numpy()
     np.testing.assert_allclose(theirs, ours, atol=1e-4 * np.abs(ours).max())
     with torch.no_grad():
@@ -103,6 +101,19 @@ def test_torchvision_loads_it(random_encoder, padding, tmp_path):
         )
 
 
+def test_onnx_runs_without_torch_for_any_batch(random_encoder, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    encoder = random_encoder("r3d50", size=32, frames=8, padding="same", framewise=True)
+    native.write(encoder, tmp_path / "source")
+    result = export_checkpoint(tmp_path / "source", "onnx", tmp_path / "x.onnx")
+    assert result["largest_difference"] <= 1e-5 * result["largest_feature"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "x.md", "x.onnx"]
+    clips = np.random.default_rng(5).integers(0, 256, (3, 8, 32, 32, 3), np.uint8)
+    theirs = runtime.InferenceSession(str(tmp_path / "x.onnx")).run(None, {"clips": clips})[0]
+    np.testing.assert_allclose(theirs, encoder.embed(clips), atol=1e-4 * np.abs(theirs).max())
+
+
 def test_the_header_says_how_to_build_it(random_encoder):
     about = torch_files.about("pytorchvideo", random_encoder("r3d50", stem_pool=False))
     assert json.loads(json.dumps(about))["arguments"]["stem_pool"] is False
@@ -113,7 +124,7 @@ def test_without_torch_one_line_says_what_to_install(random_encoder, monkeypatch
     def missing(name):
         raise ModuleNotFoundError(name=name)
 
-    monkeypatch.setattr(torch_files.importlib, "import_module", missing)
+    monkeypatch.setattr(files.importlib, "import_module", missing)
     native.write(random_encoder("r3d50"), tmp_path / "source")
     with pytest.raises(UserError, match=r"torch is not installed.*cvrl_jax\[export\]"):
         export_checkpoint(tmp_path / "source", "pytorchvideo", tmp_path / "x.safetensors")

@@ -11,8 +11,9 @@ import pytest
 
 from cvrl_jax.export import native, write
 from cvrl_jax.export.card import axes_of
+from cvrl_jax.export.files import open_loader
 from cvrl_jax.export.names import by_name
-from cvrl_jax.export.targets import TARGETS, open_loader
+from cvrl_jax.export.targets import TARGETS
 from cvrl_jax.export.write import export_checkpoint
 from data_pipelines.errors import UserError
 
@@ -88,6 +89,7 @@ def test_stablehlo_is_lowered_for_all_platforms(source, tmp_path):
         ("stablehlo", "there.stablehlo", r"there\.stablehlo is there already"),
         ("safetensors", "x.safetensors/y.safetensors", "cannot be written"),
         ("pytorchvideo", "x.safetensors", "depth .50, 101, 152.; this tower has 10"),
+        ("onnx", "x.onnx", r"no network is this tower \(pytorchvideo takes .*; torchvision takes"),
         ("torchvision", "x.safetensors", "takes r3d_18, .* this tower has depth=10, width=0.0625"),
     ],
 )
