@@ -127,7 +127,7 @@ def test_code_in_a_file_is_never_run(weights, tmp_path, capsys):
     assert "ran" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("library", ["torchvision", "pytorchvideo"])
+@pytest.mark.parametrize("library", ["torchvision", "torchvision image", "pytorchvideo"])
 def test_the_librarys_own_network_gives_the_same_features(library, tmp_path):
     torch = pytest.importorskip("torch")
     from safetensors.torch import save_file
@@ -149,6 +149,12 @@ def test_the_librarys_own_network_gives_the_same_features(library, tmp_path):
             "temporal_kernels": (3, 3, 3, 3),
             "temporal_strides": (1, 2, 2, 2),
         }
+    elif library == "torchvision image":
+        from torchvision.models import resnet18
+
+        network = resnet18(weights=None)
+        network.fc = torch.nn.Identity()
+        model = {"name": "r2d18"}
     else:
         from pytorchvideo.models.resnet import create_resnet
 
@@ -160,13 +166,15 @@ def test_the_librarys_own_network_gives_the_same_features(library, tmp_path):
             "stem_strides": (1, 2, 2),
         }
     model["padding"] = "symmetric"
+    image = library == "torchvision image"
     save_file(network.state_dict(), tmp_path / "x.safetensors")
-    variables = as_tree(read(library, tmp_path / "x.safetensors", model))
+    variables = as_tree(read(library.split()[0], tmp_path / "x.safetensors", model))
     clip = np.random.default_rng(0).random((1, 4, 24, 24, 3), np.float32)
     with torch.no_grad():
-        theirs = network.eval()(torch.from_numpy(clip.transpose(0, 4, 1, 2, 3)))
+        pixels = torch.from_numpy(clip.transpose(0, 4, 1, 2, 3))
+        theirs = network.eval()(pixels[:, :, 0] if image else pixels)
         theirs = (theirs.mean((2, 3, 4)) if theirs.ndim == 5 else theirs).numpy()
     fields = dict(model)
     tower = create_model(fields.pop("name"), **fields)
-    ours = jax.jit(lambda v, x: tower.apply(v, x, False))(variables, clip)
+    ours = jax.jit(lambda v, x: tower.apply(v, x, False))(variables, clip[:, :1] if image else clip)
     np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(theirs).max())
