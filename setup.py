@@ -28,9 +28,12 @@ CORE = [
     "rich>=13",
     "safetensors>=0.4.5",
     "scikit-learn>=1.4",
+    "scipy>=1.11",
+    "pysubs2>=1.7",
     "simplejpeg>=1.8",
     "tensorboardX>=2.6",
     "threadpoolctl>=3",
+    "tokenizers>=0.20",
     "tqdm>=4.66",
 ]
 PREPARE = ["apache-beam>=2.61"]
@@ -59,7 +62,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["cvrl_jax*", "data_pipelines*", "configs*"]),
     package_data={
-        "cvrl_jax.observe.report": ["template.html.j2"],
+        "cvrl_jax.observe.report": ["*.html.j2"],
         "data_pipelines.census": ["census.html.j2"],
     },
     install_requires=CORE,

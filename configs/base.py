@@ -34,6 +34,12 @@ def get_config() -> ConfigDict:
     data.dataset = ""  # tfds: name of the dataset, such as ucf101/ucf101_1
     data.video_column = "video"  # tfds: which feature holds the video
     data.fps = 25.0  # tfds: frames per second of videos stored as frames (it does not say)
+    data.constant_colour = False  # moving_shapes: a shape keeps one colour, heard and named: of 128
+    # neighbouring videos, no two then agree in shape, motion and colour
+    data.sound_noise = 0.0  # moving_shapes, training: standard deviation of white noise (full: 1)
+    data.caption_noise = 0.0  # moving_shapes, training: share of sentences about another video
+    data.misalignment = 0.0  # moving_shapes, training: most seconds by which sound and sentences
+    # come too late or too early
     data.parts = ConfigDict()  # mixture: name -> {weight, source, and other fields above that
     # differ}; written in a config file
     data.eval_fraction = 0.2  # labelled data without a split: fraction held out, by class
@@ -85,21 +91,30 @@ def get_config() -> ConfigDict:
     augment.per_frame = False  # draw for every frame anew (ablation of temporal consistency)
 
     config.optimizer = optimizer = ConfigDict()
-    optimizer.name = "sgd"  # sgd | lars | adamw
+    optimizer.name = "sgd"  # sgd | lars | adam | adamw
     # The reference does not divide its loss by the number of replicas R, so its 0.32 acts as
     # 0.32 R on the mean gradient used here. 0.32 is the value at R = 1; try larger ones too.
     optimizer.learning_rate = config_dict.placeholder(float)  # absolute; None = by the rule below
     optimizer.base_learning_rate = 0.08  # times batch_size / 256 (0.32 at 1024)
     optimizer.momentum = 0.9
     optimizer.nesterov = False
-    optimizer.betas = (0.9, 0.999)  # adamw
+    optimizer.betas = (0.9, 0.999)  # adam, adamw
+    optimizer.epsilon = 1e-8  # adam, adamw
     optimizer.weight_decay = 1e-6  # on kernels only, never on BatchNorm or biases
-    optimizer.warmup_steps = 1_787  # linear from 0, then half a cosine to 0 (K600: 5 epochs)
+    optimizer.warmup_steps = 1_787  # linear from 0 (K600: 5 epochs)
+    optimizer.schedule = "cosine"  # after the warm-up: cosine (to 0) | quarter_cosine (to half,
+    # fastest at the end) | cosine_to_half (level at the end)
 
     config.eval = evaluation = ConfigDict()
-    evaluation.every = 5_000  # steps between kNN evaluations; 0 = only before and after training
-    evaluation.protocols = ("knn", "linear")  # before and after training: knn | linear |
-    # temporal_probes; in between, kNN alone
+    evaluation.every = 5_000  # steps between quick evaluations; 0 = only before and after training
+    evaluation.protocols = (
+        "knn",
+        "linear",
+    )  # before and after training: knn | linear | attentive |
+    # audio_linear | audio_attentive | retrieval | temporal_probes; in between, the quick ones
+    # among them: knn and retrieval (knn if there is neither)
+    evaluation.retrieval_ways = 0  # retrieval: test videos per search, neighbours in the source's
+    # order; 0 = all in one search
     evaluation.temporal_stride = 1  # temporal_probes: frames between frames at normal speed
     evaluation.clips = 1  # evenly spaced clips per test video
     evaluation.train_clips = 1  # evenly spaced clips per training video
@@ -113,11 +128,19 @@ def get_config() -> ConfigDict:
     linear.learning_rate = 32.0
     linear.epochs = 100
     linear.batch_size = 1024
+    evaluation.attentive = attentive = ConfigDict()  # V-JEPA's recipe, on cached tokens; of a
+    # network without tokens on the views
+    attentive.learning_rate = 1e-3
+    attentive.weight_decay = 0.01
+    attentive.epochs = 20
+    attentive.batch_size = 128
+    attentive.heads = 12
 
     config.checkpoint = checkpoint = ConfigDict()
     checkpoint.every = 1_000  # steps; also at the end and when stopped by a signal
     checkpoint.keep = 3  # newest checkpoints kept
-    checkpoint.keep_best = True  # and the one of the best kNN top-1
+    checkpoint.keep_best = True  # and the one of the best text-to-video (else audio-to-video) R@1,
+    # or without retrieval the best kNN top-1
 
     config.log = log = ConfigDict()
     log.every = 50  # steps between rows of metrics.jsonl

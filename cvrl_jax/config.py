@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
@@ -31,11 +33,18 @@ _AT_LEAST_ONE = (
     "eval.temporal_stride",
     "eval.linear.epochs",
     "eval.linear.batch_size",
+    "eval.attentive.epochs",
+    "eval.attentive.batch_size",
+    "eval.attentive.heads",
     "checkpoint.every",
     "checkpoint.keep",
     "log.every",
     "head.hidden",
     "head.out",
+    "data.audio.rate",
+    "data.audio.samples",
+    "data.text.sentences",
+    "data.text.tokens",
 )
 _POSITIVE = (
     "data.fps",
@@ -43,15 +52,28 @@ _POSITIVE = (
     "data.max_seconds",
     "eval.knn_temperature",
     "eval.linear.learning_rate",
+    "eval.attentive.learning_rate",
     "optimizer.base_learning_rate",
 )
-_FRACTION = ("data.eval_fraction", "data.max_bad_fraction", "data.max_missing_fraction")
+_FRACTION = (
+    "data.eval_fraction",
+    "data.max_bad_fraction",
+    "data.max_missing_fraction",
+    "data.caption_noise",
+)
 _NOT_NEGATIVE = (
     "data.train_videos",
     "data.test_videos",
     "data.power",
+    "data.sound_noise",
+    "data.misalignment",
     "augment.strength",
+    "augment.audio_noise",
+    "method.audio_weight",
+    "method.text_weight",
     "eval.every",
+    "eval.retrieval_ways",
+    "eval.attentive.weight_decay",
     "eval.frames",
     "eval.size",
     "head.layers",
@@ -72,10 +94,10 @@ def validate(config: ConfigDict) -> None:
 
     Builds method, optimizer and specs from the config, none of which allocates an array.
     """
-    for field in _AT_LEAST_ONE:
-        _check(field, get(config, field), get(config, field) >= 1, "must be at least 1")
-    for field in _NOT_NEGATIVE:
-        _check(field, get(config, field), get(config, field) >= 0, "must not be negative")
+    for field, value in _given(config, _AT_LEAST_ONE):
+        _check(field, value, value >= 1, "must be at least 1")
+    for field, value in _given(config, _NOT_NEGATIVE):
+        _check(field, value, value >= 0, "must not be negative")
     for field, choices in _ONE_OF.items():
         value = get(config, field)
         _check(field, value, value in choices, nearest(str(value), map(str, choices)))
@@ -115,8 +137,20 @@ def validate(config: ConfigDict) -> None:
     check_divisible(config.eval.batch_size, "config.eval.batch_size")
     augment.views(config.augment.recipe)
     create_optimizer(config.optimizer, config.steps, config.batch_size)
-    create_method(config, classes=2)
-    evaluation_spec(config, config.eval.clips, config.eval.crops)
+    inputs = create_method(config, classes=2).inputs
+    if "retrieval" in config.eval.protocols and not (inputs.audio or inputs.text):
+        raise UserError(
+            "config.eval.protocols has 'retrieval', but method "
+            f"{config.method.name!r} knows no sound and no text; leave it out"
+        )
+    evaluation_spec(config, config.eval.clips, config.eval.crops, inputs)
+
+
+def _given(config: ConfigDict, fields: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    """Those of the dotted fields that the config has; some belong to certain methods alone."""
+    for field in fields:
+        with contextlib.suppress(KeyError):
+            yield field, get(config, field)
 
 
 def get(config: ConfigDict, field: str) -> Any:

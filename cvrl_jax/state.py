@@ -13,9 +13,11 @@ from flax import struct
 from jax.sharding import Mesh
 
 from cvrl_jax.methods.base import Batch, Method, Variables
-from cvrl_jax.parallel.mesh import batch_sharding, put_batch, replicated
+from cvrl_jax.parallel.mesh import batch_sharding, in_mesh, put_batch, replicated
 
 Metrics = dict[str, jax.Array]
+
+MODALITIES = ("video", "audio", "audio_valid", "text")  # what of a batch a network may see
 
 
 @struct.dataclass
@@ -76,6 +78,7 @@ def make_train_step(
     The randomness of a step is `fold_in(key(seed), step)`, so that a resumed run repeats it.
     """
 
+    @in_mesh(mesh)
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         params = state.variables["params"]
@@ -129,7 +132,7 @@ def collapse_monitors(features_BxVxD: jax.Array, valid_B: jax.Array) -> Metrics:
 def make_embed(method: Method, mesh: Mesh) -> Callable[[Variables, dict[str, np.ndarray]], dict]:
     """Builds `embed(variables, host batch) -> features on the host`, jitted over the mesh.
 
-    Only `video` of the batch is used; its first axis must be divisible by the devices.
+    Of the batch only what a network sees is used; the devices must divide its first axis.
     """
     jitted = jax.jit(
         method.embed,
@@ -138,6 +141,7 @@ def make_embed(method: Method, mesh: Mesh) -> Callable[[Variables, dict[str, np.
     )
 
     def embed(variables: Variables, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return jax.device_get(jitted(variables, put_batch({"video": batch["video"]}, mesh)))
+        seen = {key: batch[key] for key in MODALITIES if key in batch}
+        return jax.device_get(jitted(variables, put_batch(seen, mesh)))
 
     return embed

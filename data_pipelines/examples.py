@@ -8,7 +8,8 @@ import numpy as np
 
 from data_pipelines import crops, sampling
 from data_pipelines.errors import BadVideo
-from data_pipelines.spec import InputSpec
+from data_pipelines.spec import AudioSpec, InputSpec
+from data_pipelines.text import read_text
 from data_pipelines.video import Source, Video
 
 Example = dict[str, np.ndarray | np.generic]
@@ -22,29 +23,45 @@ _LATE = 1e-3
 def load_example(source: Source, spec: InputSpec, index: int, rng: np.random.Generator) -> Example:
     """Opens, samples, decodes and crops video `index`; `rng` decides clips and crops.
 
-    A video that cannot be read comes as `stand_in`.
+    Sound and sentences come as far as `spec` asks for them. A video that cannot be read comes as
+    `stand_in`.
     """
+    info = source.info(index)
+    example: Example = {}
     try:
         with contextlib.closing(source.open(index)) as video:
-            clips, starts = read_clips(video, spec, rng)
+            example["video"], starts_V = read_clips(video, spec, rng)
+            if spec.audio is not None:
+                example["audio"], example["audio_valid"] = read_audio(video, spec.audio, starts_V)
+            if spec.text is not None:
+                stretch = clip_stretch(video, spec, float(starts_V[0]))
+                chooser = None if spec.sampling == "even" else rng
+                seconds = float(video.times[-1])
+                example["text"] = read_text(info.captions, spec.text, stretch, seconds, chooser)
     except BadVideo as bad:
         return stand_in(source, spec, index, bad.reason)
-    return {
+    return example | {
         "index": np.int64(index),
-        "label": np.int32(source.info(index).label),
-        "video": clips,
-        "start": starts,
+        "label": np.int32(info.label),
+        "start": starts_V.astype(np.float32),
         "valid": np.bool_(True),
         "error": np.str_(""),
     }
 
 
 def stand_in(source: Source, spec: InputSpec, index: int, reason: str) -> Example:
-    """Black frames with `valid` False and the reason in `error`, which never reaches the device."""
-    return {
+    """Black frames with `valid` False and the reason in `error`, which never reaches the device.
+
+    There is no sound, and no sentence.
+    """
+    example: Example = {name: np.zeros(*array) for name, array in spec.arrays.items()}
+    if spec.audio is not None:
+        example["audio_valid"] = np.zeros(spec.views, bool)
+    if spec.text is not None:
+        example["text"] = np.zeros((spec.text.sentences, spec.text.tokens), np.int32)
+    return example | {
         "index": np.int64(index),
         "label": np.int32(source.info(index).label),
-        "video": np.zeros(spec.clip_shape, np.uint8),
         "start": np.zeros(spec.views, np.float32),
         "valid": np.bool_(False),
         "error": np.str_(reason),
@@ -57,10 +74,10 @@ def read_clips(
     """Samples, decodes (one pass for all clips) and crops the clips of an opened video.
 
     Returns:
-      (clips uint8 [V, T, H, W, 3], start of each view float32 [V] in seconds).
+      (clips uint8 [V, T, H, W, 3], start of each view float64 [V] in seconds).
     """
     plan_CxT = clip_plan(video.times, spec, rng)
-    starts_V = video.times[plan_CxT[:, 0]].repeat(spec.views // spec.clips).astype(np.float32)
+    starts_V = video.times[plan_CxT[:, 0]].repeat(spec.views // spec.clips)
     if spec.crop == "random":
         boxes = [
             crops.random_resized_crop_box(rng, *video.size, spec.area, spec.aspect)
@@ -77,6 +94,34 @@ def read_clips(
         for row in where.reshape(plan_CxT.shape)
     ]
     return np.concatenate(views), starts_V
+
+
+def read_audio(
+    video: Video, spec: AudioSpec, starts_V: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reads the sound from each start on; views that start together share it.
+
+    Returns:
+      (waveforms float32 [V, S], bool [V]: whether there is any sound in the stretch).
+    """
+    starts, view_V = np.unique(starts_V, return_inverse=True)
+    waves = [video.audio(start, spec.samples, spec.rate) for start in starts.tolist()]
+    silence = np.zeros(spec.samples, np.float32)
+    waves_NxS = np.stack([silence if wave is None else wave for wave in waves])
+    return waves_NxS[view_V], np.array([wave is not None for wave in waves])[view_V]
+
+
+def clip_stretch(video: Video, spec: InputSpec, start: float) -> tuple[float, float]:
+    """Returns the seconds at which a clip that starts at `start` begins and ends.
+
+    A clip that wraps round ends with the video.
+    """
+    if spec.stride_unit == "frames":
+        last = np.searchsorted(video.times, start) + round(spec.span)
+        end = float(video.times[min(last, len(video.times) - 1)])
+    else:
+        end = min(start + spec.span, float(video.times[-1]))
+    return start, end
 
 
 def clip_plan(times: np.ndarray, spec: InputSpec, rng: np.random.Generator) -> np.ndarray:

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import mmap
 import os
-import tempfile
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from data_pipelines.examples import Example, load_example, stand_in
 from data_pipelines.isolation import IsolatedPool, Lost
+from data_pipelines.slots import Slots, opened_slots
 from data_pipelines.spec import InputSpec
 from data_pipelines.video import Source
+
+Arrays: TypeAlias = Mapping[str, np.ndarray]
+"""The large arrays of one example, those that `InputSpec.arrays` names."""
 
 THREADS = 4  # of a loader without processes: a video is mostly decoded outside the interpreter lock
 
@@ -48,8 +51,8 @@ class Loader(Protocol):
         """Starts making an example."""
         ...
 
-    def take(self, ticket: Ticket, future: Future, video_out: np.ndarray) -> Example:
-        """Waits for an example; writes its clips to `video_out` and returns its other fields."""
+    def take(self, ticket: Ticket, future: Future, out: Arrays) -> Example:
+        """Waits for an example; writes its large arrays to `out` and returns its other fields."""
         ...
 
     def close(self) -> None:
@@ -98,9 +101,9 @@ class _ThreadLoader:
     def submit(self, ticket: Ticket) -> Future:
         return self._pool.submit(load_example, self._source, self._spec, ticket.index, ticket.rng())
 
-    def take(self, ticket: Ticket, future: Future, video_out: np.ndarray) -> Example:
+    def take(self, ticket: Ticket, future: Future, out: Arrays) -> Example:
         example = future.result()
-        np.copyto(video_out, example.pop("video"))
+        _move(example, out)
         return example
 
     def close(self) -> None:
@@ -108,13 +111,13 @@ class _ThreadLoader:
 
 
 class _ProcessLoader:
-    """Clips come back through shared memory, one slot for every example ahead."""
+    """Large arrays come back through shared memory, one slot for every example ahead."""
 
     def __init__(
         self, source: Source, spec: InputSpec, workers: int, ahead: int, timeout: float
     ) -> None:
         self._source, self._spec = source, spec
-        self._slots = _Slots(ahead, spec.clip_shape)
+        self._slots = Slots(spec, ahead)
         self._free = list(range(ahead))
         self._tasks: dict[Future, _Task] = {}
         self._pool = IsolatedPool(
@@ -129,15 +132,16 @@ class _ProcessLoader:
         self._tasks[future] = task
         return future
 
-    def take(self, ticket: Ticket, future: Future, video_out: np.ndarray) -> Example:
+    def take(self, ticket: Ticket, future: Future, out: Arrays) -> Example:
         task = self._tasks.pop(future)
         _, slot = task
         example = self._pool.result(task, future)
         if isinstance(example, Lost):
             example = stand_in(self._source, self._spec, ticket.index, example.reason)
-            np.copyto(video_out, example.pop("video"))
+            _move(example, out)
         else:
-            np.copyto(video_out, self._slots.arrays[slot])
+            for name, array in out.items():
+                np.copyto(array, self._slots.arrays[name][slot])
         self._free.append(slot)
         return example
 
@@ -149,41 +153,15 @@ class _ProcessLoader:
 _Task = tuple[Ticket, int]
 
 
+def _move(example: Example, out: Arrays) -> None:
+    for name, array in out.items():
+        np.copyto(array, example.pop(name))
+
+
 def _load_into_slot(source: Source, spec: InputSpec, path: str, count: int, task: _Task) -> Example:
-    """What a process does: makes an example, and leaves its clips in a slot."""
+    """What a process does: makes an example, and leaves its large arrays in a slot."""
     ticket, slot = task
     example = load_example(source, spec, ticket.index, ticket.rng())
-    np.copyto(_opened_slots(path, count, spec.clip_shape)[slot], example.pop("video"))
+    slots = opened_slots(path, spec, count)
+    _move(example, {name: array[slot] for name, array in slots.items()})
     return example
-
-
-@functools.cache
-def _opened_slots(path: str, count: int, shape: tuple[int, ...]) -> np.ndarray:
-    with open(path, "r+b") as file:
-        return _map_slots(file.fileno(), count, shape)
-
-
-def _map_slots(descriptor: int, count: int, shape: tuple[int, ...]) -> np.ndarray:
-    memory = mmap.mmap(descriptor, count * int(np.prod(shape)))
-    return np.frombuffer(memory, np.uint8).reshape(count, *shape)
-
-
-class _Slots:
-    """uint8 [count, *shape] that other processes map too, by a path.
-
-    An anonymous file rather than /dev/shm, which containers limit to 64 MB; where the system has
-    none, a temporary file.
-    """
-
-    def __init__(self, count: int, shape: tuple[int, ...]) -> None:
-        if hasattr(os, "memfd_create"):
-            self._file = os.fdopen(os.memfd_create("clips"), "r+b")
-            self.path = f"/proc/{os.getpid()}/fd/{self._file.fileno()}"
-        else:
-            self._file = tempfile.NamedTemporaryFile()  # noqa: SIM115 (closed by `close`)
-            self.path = self._file.name
-        self._file.truncate(count * int(np.prod(shape)))
-        self.arrays = _map_slots(self._file.fileno(), count, shape)
-
-    def close(self) -> None:
-        self._file.close()

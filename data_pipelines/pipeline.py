@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 TIMEOUT_S = 120.0
 """How long a worker process may take for one video by default."""
 
-_AHEAD_BYTES = 2**30  # of clips that processes may have ready
+_AHEAD_BYTES = 2**30  # of clips and their sound that processes may have ready
 
 
 class TrainBatches:
@@ -135,7 +135,7 @@ class _Reader:
 
     def __init__(self, loader: Loader, spec: InputSpec, ahead: int) -> None:
         self._loader, self._ahead = loader, ahead
-        self._clips = spec.clip_shape
+        self._arrays = spec.arrays
         self._tickets: Iterator[Ticket] = iter(())
         self._submitted: deque[tuple[Ticket, Future]] = deque()
 
@@ -149,13 +149,16 @@ class _Reader:
 
     def batch(self, rows: int) -> Batch:
         """Returns the next `rows` examples as one batch."""
-        video = np.empty((rows, *self._clips), np.uint8)
+        large = {
+            name: np.empty((rows, *shape), kind) for name, (shape, kind) in self._arrays.items()
+        }
         others = []
         for row in range(rows):
             ticket, future = self._submitted.popleft()
-            others.append(self._loader.take(ticket, future, video[row]))
+            out = {name: array[row] for name, array in large.items()}
+            others.append(self._loader.take(ticket, future, out))
             self._submit()
-        return {"video": video} | {key: np.stack([e[key] for e in others]) for key in others[0]}
+        return large | {key: np.stack([e[key] for e in others]) for key in others[0]}
 
     def close(self) -> None:
         self._loader.close()
@@ -166,7 +169,8 @@ class _Reader:
 
 
 def _examples_ahead(spec: InputSpec, rows: int, workers: int) -> int:
-    return max(2 * workers, min(2 * rows, _AHEAD_BYTES // math.prod(spec.clip_shape)), 1)
+    size = sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in spec.arrays.values())
+    return max(2 * workers, min(2 * rows, _AHEAD_BYTES // size), 1)
 
 
 def _pad(batch: Batch, missing: int) -> Batch:

@@ -35,13 +35,14 @@ class VideoInfo:
       id: unique within the source, the same in every run.
       path: the file, or "" where there is none.
       label: class index, -1 where the video has no label.
-      captions: what is said of it.
+      captions: what is said of it, or in it; what reads them from a file does so when they are
+        first looked at, and may then raise BadVideo.
     """
 
     id: str
     path: str
     label: int = -1
-    captions: tuple[Caption, ...] = ()
+    captions: Sequence[Caption] = ()
 
 
 class MissingVideo(NamedTuple):
@@ -94,6 +95,23 @@ class Video(Protocol):
 
         Raises:
           BadVideo: a wanted frame cannot be decoded.
+        """
+        ...
+
+    def audio(self, start: float, samples: int, rate: int) -> np.ndarray | None:
+        """Returns the sound from `start` on, mixed to one channel.
+
+        Args:
+          start: seconds on the clock of `times`.
+          samples: how many, S.
+          rate: samples per second.
+
+        Returns:
+          float32 [S] in [-1, 1]; zeros where the track has nothing, beyond its ends too. None
+          where there is no track, or nothing of it falls into the stretch.
+
+        Raises:
+          BadVideo: reading it takes too long.
         """
         ...
 

@@ -44,12 +44,16 @@ def real_data() -> pathlib.Path:
 
 def tiny_config(method: str = "cvrl", **changes: object) -> ConfigDict:
     """A run of seconds; `changes` are dotted fields with `__` for the dot."""
-    module = importlib.import_module(f"configs.{method}_r3d50")
+    name = {"vatt": "vatt_mbs"}.get(method, f"{method}_r3d50")
+    module = importlib.import_module(f"configs.{name}")
     config = module.get_config("tiny")
     config.update(batch_size=8, steps=4)
     config.data.update(frames=4, stride=2.0, size=16, train_videos=16, test_videos=8)
-    config.model.update(width=0.0625)
-    config.head.update(hidden=8, layers=1, out=8)
+    if method == "vatt":
+        _shrink_vatt(config)
+    else:
+        config.model.update(width=0.0625)
+        config.head.update(hidden=8, layers=1, out=8)
     config.optimizer.update(warmup_steps=1)
     config.eval.update(every=0, clips=1, train_clips=1, batch_size=8, knn_k=3)
     config.eval.linear.update(epochs=1, batch_size=8)
@@ -64,6 +68,17 @@ def tiny_config(method: str = "cvrl", **changes: object) -> ConfigDict:
             section = section[part]
         section.update({field: value})
     return config
+
+
+def _shrink_vatt(config: ConfigDict) -> None:
+    stack = {"layers": 1, "width": 8, "mlp": 16, "heads": 2, "head_size": 4}
+    for modality in ("video", "audio", "text"):
+        config.model[modality].update(**stack)
+    config.model.video.update(grid=(2, 2, 2))
+    config.model.audio.update(patch=32, grid=(8,))
+    config.data.audio.samples = 256
+    config.data.text.update(sentences=2, tokens=4)
+    config.head.update(va=8, vt=8)
 
 
 @pytest.fixture(name="tiny_config", scope="session")

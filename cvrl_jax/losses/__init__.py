@@ -2,12 +2,15 @@
 
 from cvrl_jax.losses.classification import accuracy, softmax_cross_entropy
 from cvrl_jax.losses.info_nce import contrast_metrics, info_nce
+from cvrl_jax.losses.mil_nce import matching_accuracy, mil_nce
 from cvrl_jax.losses.regression import normalized_regression
 
 __all__ = [
     "accuracy",
     "contrast_metrics",
     "info_nce",
+    "matching_accuracy",
+    "mil_nce",
     "normalized_regression",
     "softmax_cross_entropy",
 ]

@@ -68,11 +68,11 @@ class BYOL:
         views = clips.shape[1]
         flat = common.merge_views(clips)
         valid = jnp.repeat(batch["valid"], views)
-        feature, projection, state = self._project(variables, flat, valid)
+        feature, projection, state = self._project(variables, flat, valid, key)
         prediction, predictor_state = train_part(
-            self.predictor, variables, "predictor", projection, valid
+            self.predictor, variables, "predictor", projection, valid, key
         )
-        _, target, teacher_state = self._project(variables["teacher"], flat, valid)
+        _, target, teacher_state = self._project(variables["teacher"], flat, valid, key)
         p = common.split_views(prediction, views)
         t = jax.lax.stop_gradient(common.split_views(target, views))
         loss = 0.5 * (
@@ -85,10 +85,10 @@ class BYOL:
         return loss, aux
 
     def _project(
-        self, variables: Variables, clips: Array, valid: Array
+        self, variables: Variables, clips: Array, valid: Array, key: Array
     ) -> tuple[Array, Array, Variables]:
-        feature, tower = train_part(self.tower, variables, "tower", clips, valid)
-        projection, head = train_part(self.head, variables, "head", feature, valid)
+        feature, tower = train_part(self.tower, variables, "tower", clips, valid, key)
+        projection, head = train_part(self.head, variables, "head", feature, valid, key)
         return feature, projection, combine(tower=tower, head=head)
 
     def after_update(self, variables: Variables, step: Array) -> Variables:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -14,7 +16,7 @@ from cvrl_jax.augment import Augmentation
 from cvrl_jax.methods.base import Array, Batch, Variables
 from cvrl_jax.methods.parts import combine, eval_part, init_part
 from data_pipelines.errors import UserError
-from data_pipelines.spec import InputSpec
+from data_pipelines.spec import AudioSpec, InputSpec, TextSpec
 from data_pipelines.suggest import nearest
 
 
@@ -39,6 +41,16 @@ def pair_inputs(config: ConfigDict, sampling: str | None = None) -> InputSpec:
 def single_inputs(config: ConfigDict) -> InputSpec:
     """One randomly cropped clip of each video."""
     return _random_crops(config, 1, "random")
+
+
+def multimodal_inputs(config: ConfigDict, modalities: Collection[str]) -> InputSpec:
+    """One randomly cropped clip of each video, with its sound and its sentences if asked for."""
+    audio, text = config.data.get("audio"), config.data.get("text")
+    return dataclasses.replace(
+        single_inputs(config),
+        audio=AudioSpec(**audio.to_dict()) if audio and "audio" in modalities else None,
+        text=TextSpec(**text.to_dict()) if text and "text" in modalities else None,
+    )
 
 
 def _random_crops(config: ConfigDict, clips: int, sampling: Any) -> InputSpec:

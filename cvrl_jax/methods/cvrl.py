@@ -49,7 +49,8 @@ class CVRL:
     def loss(self, variables: Variables, batch: Batch, key: Array) -> tuple[Array, Aux]:
         """InfoNCE in both directions over the global batch; see Method.loss."""
         clips = self.augment(batch, key)
-        return contrast(self.tower, self.head, variables, clips, batch["valid"], self.temperature)
+        valid = batch["valid"]
+        return contrast(self.tower, self.head, variables, clips, valid, self.temperature, key)
 
     def after_update(self, variables: Variables, step: Array) -> Variables:
         """Nothing moves but what the optimizer moved."""
@@ -67,6 +68,7 @@ def contrast(
     clips_NxVxTxHxWx3: Array,
     valid_N: Array,
     temperature: float,
+    key: Array,
 ) -> tuple[Array, Aux]:
     """InfoNCE between the first two views of N examples, by a tower and a projection head.
 
@@ -78,8 +80,8 @@ def contrast(
     views = clips_NxVxTxHxWx3.shape[1]
     valid = jnp.repeat(valid_N, views)
     clips = common.merge_views(clips_NxVxTxHxWx3)
-    feature, tower_state = train_part(tower, variables, "tower", clips, valid)
-    projection, head_state = train_part(head, variables, "head", feature, valid)
+    feature, tower_state = train_part(tower, variables, "tower", clips, valid, key)
+    projection, head_state = train_part(head, variables, "head", feature, valid, key)
     z = common.split_views(projection, views)
     loss = losses.info_nce(z[:, 0], z[:, 1], temperature, valid_N)
     metrics = losses.contrast_metrics(z[:, 0], z[:, 1], temperature, valid_N)

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
+import jax
 from flax import linen as nn
 
 from cvrl_jax.methods.base import Array, Variables
@@ -26,14 +28,14 @@ def part(variables: Variables, name: str) -> Variables:
     return {collection: value[name] for collection, value in variables.items() if name in value}
 
 
-def init_part(module: nn.Module, key: Array, x: Array) -> tuple[Any, Array]:
+def init_part(module: nn.Module, key: Array, x: Any) -> tuple[Any, Any]:
     """Returns (the part's variables, its output for `x`)."""
     output, variables = module.init_with_output(key, x, train=False)
-    return variables, output  # type: ignore[return-value]
+    return variables, output
 
 
 def train_part(
-    module: nn.Module, variables: Variables, name: str, x: Array, valid: Array
+    module: nn.Module, variables: Variables, name: str, x: Any, valid: Any, key: Array
 ) -> tuple[Any, Any]:
     """Applies a part in training mode.
 
@@ -43,13 +45,22 @@ def train_part(
       name: of the part.
       x: [N, ...].
       valid: bool [N], examples that count in BatchNorm statistics.
+      key: of the step; the part's dropout draws from it and `name`.
 
     Returns:
       (output, the part's new collections but `params`).
     """
-    return module.apply(part(variables, name), x, train=True, valid=valid, mutable=["batch_stats"])
+    rngs = {"dropout": stream(key, name)}
+    return module.apply(
+        part(variables, name), x, train=True, valid=valid, mutable=["batch_stats"], rngs=rngs
+    )
 
 
-def eval_part(module: nn.Module, variables: Variables, name: str, x: Array) -> Any:
+def eval_part(module: nn.Module, variables: Variables, name: str, x: Any) -> Any:
     """Applies a part in evaluation mode."""
     return module.apply(part(variables, name), x, train=False)
+
+
+def stream(key: Array, name: str) -> Array:
+    """A key for one use of a step's randomness, independent of those of other names."""
+    return jax.random.fold_in(key, zlib.crc32(name.encode()))

@@ -55,7 +55,9 @@ class SimCLR:
         images = jnp.moveaxis(clips, 2, 1)  # [B, T, V, H, W, 3]
         images = common.merge_views(images)[:, :, None]  # [B * T, V, 1, H, W, 3]
         valid = jnp.repeat(batch["valid"], frames)
-        loss, aux = cvrl.contrast(self.tower, self.head, variables, images, valid, self.temperature)
+        loss, aux = cvrl.contrast(
+            self.tower, self.head, variables, images, valid, self.temperature, key
+        )
         per_video = common.split_views(aux.features, frames).mean(axis=1)
         return loss, dataclasses.replace(aux, features=per_video)
 

@@ -8,9 +8,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cvrl_jax.models.conv3d import Conv3D, Triple, pads_for
+from cvrl_jax.models.conv3d import LOWERINGS, PADDINGS, Conv3D, Triple, pads_for
+from cvrl_jax.models.fields import check_fields
 from cvrl_jax.models.norm import BatchNorm
-from cvrl_jax.models.normalization import normalize
+from cvrl_jax.models.normalization import NORMALIZATIONS, normalize
+from data_pipelines.errors import UserError
 
 Four = tuple[int, int, int, int]
 
@@ -137,6 +139,15 @@ class ResNet3D(nn.Module):
     def feature_size(self) -> int:
         """D, the length of a feature."""
         return 8 * round(64 * self.width) * (4 if self.depth in BOTTLENECK_BLOCKS else 1)
+
+    def check(self) -> None:
+        """Raises a UserError where a field's value cannot be."""
+        normalizations = tuple(NORMALIZATIONS)
+        check_fields(
+            self, {"padding": PADDINGS, "lowering": LOWERINGS, "normalization": normalizations}
+        )
+        if round(64 * self.width) < 1:
+            raise UserError(f"model field width={self.width!r}: give at least 1/64 (one channel)")
 
     @nn.compact
     def __call__(

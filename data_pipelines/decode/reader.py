@@ -17,6 +17,7 @@ from data_pipelines.decode.cursor import FrameCursor, one_line
 from data_pipelines.decode.facts import FileFacts
 from data_pipelines.decode.limits import DEFAULT, Limits, Unreadable
 from data_pipelines.decode.picture import PictureMaker
+from data_pipelines.decode.sound import SoundReader
 from data_pipelines.decode.stream import VideoStream
 from data_pipelines.errors import BadVideo
 from data_pipelines.video import Box
@@ -64,11 +65,12 @@ class VideoFileReader:
         limits: Limits,
     ) -> None:
         """Opens the file; `open_video` says how."""
-        self._path = path
+        self._path, self._content, self._limits = path, content, limits
         self._stream: VideoStream | None = None
+        self._sound: SoundReader | None = None
         self._cursor: FrameCursor | None = None
         try:
-            with _refusing(path):
+            with refusing(path):
                 self._stream = stream = VideoStream(path, content, limits)
                 self._cursor = cursor = FrameCursor(stream)
                 first, timeline = cursor.fetch(0), cursor.timeline
@@ -93,6 +95,7 @@ class VideoFileReader:
         self._first = int(inside[0])
         self.times = timeline.times[inside] - timeline.times[self._first]
         self.clock = origin + float(timeline.times[self._first])
+        self._end = math.inf if end is None else end - float(timeline.times[self._first])
 
     @property
     def size(self) -> tuple[int, int]:
@@ -123,7 +126,7 @@ class VideoFileReader:
             raise IndexError(f"frames {wanted[0]}..{wanted[-1]} of a video of {len(self.times)}")
         shape = None
         assert self._cursor is not None
-        with _refusing(self._path):
+        with refusing(self._path):
             self._cursor.want([self._first + index for index in wanted])
             for index in wanted:
                 picture = self._picture(self._cursor.fetch(self._first + index))
@@ -132,6 +135,21 @@ class VideoFileReader:
                         f"the size of its picture changes: {shape[:2]}, {picture.shape[:2]}"
                     )
                 yield index, picture
+
+    def audio(self, start: float, samples: int, rate: int) -> np.ndarray | None:
+        """See `Video.audio`; a segment's sound ends with it."""
+        assert self._stream is not None
+        if self._stream.audio is None:
+            return None
+        with refusing(self._path):
+            if self._sound is None:
+                self._sound = SoundReader(self._path, self._content, self._limits)
+            wave_S = self._sound.read(self.clock + start, samples, rate)
+        inside = math.ceil((self._end - start) * rate) if math.isfinite(self._end) else samples
+        if wave_S is None or inside <= 0:
+            return None
+        wave_S[inside:] = 0.0
+        return wave_S
 
     def check(self, seconds: float = math.inf) -> tuple[int, int]:
         """Decodes the frames in order, as `frames` would, but makes no pictures of them.
@@ -147,7 +165,7 @@ class VideoFileReader:
         """
         until, damaged = time.monotonic() + seconds, 0
         assert self._cursor is not None
-        with _refusing(self._path):
+        with refusing(self._path):
             for done in range(len(self.times)):
                 if time.monotonic() >= until:
                     return done, damaged
@@ -178,8 +196,9 @@ class VideoFileReader:
         """Releases the file. Calling it twice is harmless."""
         if self._cursor is not None:
             self._cursor.let_go()
-        if self._stream is not None:
-            self._stream.close()
+        for part in (self._stream, self._sound):
+            if part is not None:
+                part.close()
 
     def __enter__(self) -> Self:
         return self
@@ -194,7 +213,7 @@ class VideoFileReader:
 
 
 @contextlib.contextmanager
-def _refusing(path: str) -> Iterator[None]:
+def refusing(path: str) -> Iterator[None]:
     """Turns whatever a file's content provokes into `BadVideo`."""
     try:
         yield

@@ -61,7 +61,7 @@ class Transcoder:
         record = Record(
             id=info.id,
             label=info.label,
-            captions=info.captions,
+            captions=tuple(info.captions),
             times=tuple(video.times.tolist()),
             height=size[0],
             width=size[1],

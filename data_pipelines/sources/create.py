@@ -37,19 +37,24 @@ class Sources:
       train: trained on, and the gallery of evaluations.
       test: evaluated on, never trained on; None = evaluations are off.
       no_test_because: why there is no `test`, "" where there is.
+      folds: int [len(test)]: classifiers are trained on all folds of `test` but one and tested on
+        that one, in turn, and `train` is not looked at; None = trained on `train`.
     """
 
     train: Source
     test: Source | None
     no_test_because: str = ""
+    folds: np.ndarray | None = None
 
 
-def create_sources(data: Any, seed: int) -> Sources:
+def create_sources(data: Any, seed: int, unlabelled_test: bool = False) -> Sources:
     """Opens what the config section `data` describes (see configs/base.py for its fields).
 
     Args:
       data: the section.
       seed: of the experiment; fixes the built-in videos and what is held out.
+      unlabelled_test: whether videos without labels are of use as a test (for retrieval); otherwise
+        all of them are trained on.
 
     Raises:
       UserError: the section asks for something that is not there.
@@ -59,13 +64,10 @@ def create_sources(data: Any, seed: int) -> Sources:
             f"unknown config.data.source {data.source!r}; {nearest(data.source, SOURCES)}"
         )
     if data.source == "moving_shapes":
-        return Sources(
-            train=MovingShapes(videos=data.train_videos or 1024, seed=seed, split="train"),
-            test=MovingShapes(videos=data.test_videos or 512, seed=seed, split="test"),
-        )
+        return _moving_shapes(data, seed)
     if data.source == "mixture":
-        return _mixture(data, seed)
-    sources = _split(read_splits(data), data, seed)
+        return _mixture(data, seed, unlabelled_test)
+    sources = _split(read_splits(data), data, seed, unlabelled_test)
     test = sources.test
     return dataclasses.replace(
         sources,
@@ -91,9 +93,31 @@ def read_splits(data: Any) -> Mapping[str, Source]:
     }
 
 
-def _mixture(data: Any, seed: int) -> Sources:
+def _moving_shapes(data: Any, seed: int) -> Sources:
+    """Noise and misalignment are for training alone: what a test asks has an answer."""
+    colour = data.constant_colour
+    return Sources(
+        train=MovingShapes(
+            videos=data.train_videos or 1024,
+            seed=seed,
+            split="train",
+            constant_colour=colour,
+            sound_noise=data.sound_noise,
+            caption_noise=data.caption_noise,
+            misalignment=data.misalignment,
+        ),
+        test=MovingShapes(
+            videos=data.test_videos or 512, seed=seed, split="test", constant_colour=colour
+        ),
+    )
+
+
+def _mixture(data: Any, seed: int, unlabelled_test: bool) -> Sources:
     sections = part_sections(data)
-    parts = {name: create_sources(section, seed) for name, (section, _) in sections.items()}
+    parts = {
+        name: create_sources(section, seed, unlabelled_test)
+        for name, (section, _) in sections.items()
+    }
     weights = {name: weight for name, (_, weight) in sections.items()}
     train = Mixture.of({name: part.train for name, part in parts.items()}, weights)
     tests = {name: part.test for name, part in parts.items() if part.test is not None}
@@ -156,7 +180,7 @@ _READERS: Mapping[str, Callable[[Any], Splits]] = {
 SOURCES = ("moving_shapes", *_READERS, "mixture")
 
 
-def _split(splits: Mapping[str, Source], data: Any, seed: int) -> Sources:
+def _split(splits: Mapping[str, Source], data: Any, seed: int, unlabelled_test: bool) -> Sources:
     """Names which of the splits is trained on and which tested on, or holds some videos out."""
     test_split = data.test_split or _TEST_SPLIT.get(data.source, "test")
     if test_split in splits and len(splits) > 1:
@@ -165,7 +189,7 @@ def _split(splits: Mapping[str, Source], data: Any, seed: int) -> Sources:
         train = [splits["train"]] if "train" in rest else [splits[name] for name in rest]
         whole = train[0] if len(train) == 1 else Subset.join(train)
         check_missing(whole, data.max_missing_fraction)
-        if not _labelled(test):
+        if not unlabelled_test and not _labelled(test):
             return Sources(whole, None, f"the videos of {test.name} have no labels")
         check_missing(test, data.max_missing_fraction)
         return Sources(whole, test)
@@ -181,13 +205,14 @@ def _split(splits: Mapping[str, Source], data: Any, seed: int) -> Sources:
         )
     (whole,) = splits.values()
     check_missing(whole, data.max_missing_fraction)
-    if not _labelled(whole):
+    labelled = _labelled(whole)
+    if not labelled and not unlabelled_test:
         return Sources(whole, None, f"the videos of {whole.name} have no labels")
     if not data.eval_fraction:
         return Sources(
             whole, None, "config.data.eval_fraction is 0 and the data names no test split"
         )
-    train, test = hold_out(whole, data.eval_fraction, seed)
+    train, test = hold_out(whole, data.eval_fraction, seed, by_class=labelled)
     return Sources(train, test)
 
 

@@ -24,6 +24,7 @@ PART_FIELDS = (
     *("test_split", "eval_fraction", "train_videos", "test_videos", "max_missing_fraction"),
     *("trimmed", "dataset", "video_column", "fps", "max_seconds", "max_pixels", "max_frames"),
     *("max_hours", "follow_links"),
+    *("constant_colour", "sound_noise", "caption_noise", "misalignment"),
 )
 
 

@@ -12,6 +12,7 @@ from data_pipelines.decode import Limits, open_video
 from data_pipelines.decode.limits import DEFAULT
 from data_pipelines.errors import BadVideo
 from data_pipelines.prepare.schema import Record
+from data_pipelines.sources.record_sound import RecordSound
 from data_pipelines.video import Box, Video
 
 
@@ -32,17 +33,18 @@ def open_record(record: Record, place: str, limits: Limits = DEFAULT) -> Video:
         raise BadVideo(place, f"a picture of {record.width}x{record.height} pixels is refused")
     if record.h264:
         return H264Frames(record, times, place, limits)
-    return JpegFrames(record, times, place)
+    return JpegFrames(record, times, place, limits)
 
 
 class JpegFrames:
     """One JPEG file per frame; a `Video`."""
 
-    def __init__(self, record: Record, times: np.ndarray, place: str) -> None:
+    def __init__(self, record: Record, times: np.ndarray, place: str, limits: Limits) -> None:
         if len(record.jpegs) != len(times):
             raise BadVideo(place, f"{len(record.jpegs)} frames for {len(times)} times")
         self.times, self.size = times, (record.height, record.width)
         self._jpegs, self._place = record.jpegs, place
+        self._sound = RecordSound(record, place, limits)
 
     def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
         """See `Video.frames`."""
@@ -61,8 +63,13 @@ class JpegFrames:
 
         return crops_of_pictures(pictures, places, size)
 
+    def audio(self, start: float, samples: int, rate: int) -> np.ndarray | None:
+        """See `Video.audio`."""
+        return self._sound.read(start, samples, rate)
+
     def close(self) -> None:
-        """Nothing is held."""
+        """Releases the decoder of its sound."""
+        self._sound.close()
 
     def _decode(self, index: int, frame_HxWx3: np.ndarray) -> np.ndarray:
         # A picture larger than the record says does not fit, and is refused before it is decoded.
@@ -83,6 +90,7 @@ class H264Frames:
     def __init__(self, record: Record, times: np.ndarray, place: str, limits: Limits) -> None:
         self._file = open_video(place, content=record.h264, limits=limits)
         self.times, self.size = times, (record.height, record.width)
+        self._sound = RecordSound(record, place, limits)
         if len(self._file.times) != len(times) or self._file.size != self.size:
             self._file.close()
             raise BadVideo(
@@ -99,6 +107,11 @@ class H264Frames:
         """See `Video.crops`."""
         return self._file.crops(places, size)
 
+    def audio(self, start: float, samples: int, rate: int) -> np.ndarray | None:
+        """See `Video.audio`."""
+        return self._sound.read(start, samples, rate)
+
     def close(self) -> None:
-        """Releases the decoder."""
+        """Releases the decoders."""
         self._file.close()
+        self._sound.close()

@@ -36,5 +36,8 @@ class StoredFrames:
         """See `Video.crops`."""
         return crops_of_frames(self, places, size)
 
+    def audio(self, start: float, samples: int, rate: int) -> None:
+        """None: there are pictures alone."""
+
     def close(self) -> None:
         """Does nothing: there is no file."""

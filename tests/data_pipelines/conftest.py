@@ -33,6 +33,9 @@ class FakeVideo:
     def crops(self, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
         return crops_of_frames(self, places, size)
 
+    def audio(self, start: float, samples: int, rate: int) -> None:
+        return None
+
     def close(self) -> None:
         self.closed += 1
 

@@ -18,7 +18,11 @@ from data_pipelines.sources.moving_shapes.trajectory import Pose
 SHAPES = ("square", "bar", "cross", "arc")
 """All show how they are turned, so that every motion can be seen on every shape."""
 
-# Bright foregrounds on dark backgrounds: a shape stays visible in greyscale.
+COLOURS = ("red", "orange", "yellow", "green", "turquoise", "blue", "purple", "white")
+"""Of shapes."""
+
+# In the order of COLOURS. Bright foregrounds on dark backgrounds: a shape stays visible in
+# greyscale.
 _FOREGROUNDS = np.array(
     [
         [255, 120, 110],
@@ -100,19 +104,24 @@ class Look:
     light: Drift
 
 
-def draw_look(rng: np.random.Generator, seconds: float, drift: float) -> Look:
+def draw_look(
+    rng: np.random.Generator, seconds: float, drift: float, colour: int | None = None
+) -> Look:
     """Draws how one video looks.
 
     Args:
       rng: the random generator to draw from.
       seconds: duration of the video.
       drift: probability in [0, 1] that each part of the look moves on to another at a knot.
+      colour: index into `COLOURS` if the shape keeps one colour, None if it is drawn too.
 
     Returns:
       The look.
     """
     knots = count_knots(seconds)
     foreground = _FOREGROUNDS[rng.integers(len(_FOREGROUNDS), size=knots)]
+    if colour is not None:
+        foreground[:] = _FOREGROUNDS[colour]
     background = _BACKGROUNDS[rng.integers(len(_BACKGROUNDS), size=(knots, 2))]
     texture = _TEXTURES[rng.integers(len(_TEXTURES), size=knots)]
     light = rng.uniform(*_LIGHT, (knots, 1))

@@ -32,6 +32,9 @@ class Ramp:
     def crops(self, places, size):
         return crops_of_frames(self, places, size)
 
+    def audio(self, start: float, samples: int, rate: int) -> None:
+        return None
+
     def close(self):
         self.log.append("closed")
 

@@ -19,20 +19,27 @@ def make_batch(method, seed=0):
     spec = method.inputs
     rng = np.random.default_rng(seed)
     shape = (B, spec.views, spec.frames, spec.size, spec.size, 3)
-    return {
+    batch = {
         "video": rng.integers(0, 256, shape, np.uint8),
         "label": rng.integers(0, CLASSES, B, np.int32),
         "valid": np.ones(B, bool),
     }
+    if spec.audio:
+        wave = rng.uniform(-1, 1, (B, spec.views, spec.audio.samples)).astype(np.float32)
+        batch |= {"audio": wave, "audio_valid": np.ones((B, spec.views), bool)}
+    if spec.text:
+        shape = (B, spec.text.sentences, spec.text.tokens)
+        batch["text"] = rng.integers(1, 100, shape, np.int32)
+    return batch
 
 
-@pytest.fixture(scope="module", params=["byol", "cvrl", "simclr", "supervised", "simclr_r2d"])
+@pytest.fixture(
+    scope="module", params=["byol", "cvrl", "simclr", "supervised", "simclr_r2d", "vatt"]
+)
 def case(request, tiny_config):
     name = request.param
-    method = create_method(
-        tiny_config(name.removesuffix("_r2d"), model__name="r2d10" if "r2d" in name else "r3d10"),
-        CLASSES,
-    )
+    changes = {"model__name": "r2d10"} if "r2d" in name else {}
+    method = create_method(tiny_config(name.removesuffix("_r2d"), **changes), CLASSES)
     variables = jax.jit(method.init)(jax.random.key(0))
     step = jax.jit(
         jax.value_and_grad(
@@ -46,7 +53,7 @@ def case(request, tiny_config):
 
 
 def test_every_method_there_is_is_tested():
-    assert method_names() == ["byol", "cvrl", "simclr", "supervised"]
+    assert method_names() == ["byol", "cvrl", "simclr", "supervised", "vatt"]
 
 
 def test_unknown_method_and_fields(tiny_config):
@@ -109,6 +116,9 @@ def test_what_an_invalid_example_holds_changes_nothing(case):
     other = {key: value.copy() for key, value in batch.items()}
     other["video"][2] = 255 - other["video"][2]
     other["label"][2] = (other["label"][2] + 1) % CLASSES
+    if "audio" in other:
+        other["audio"][2] = np.nan
+        other["text"][2] += 1
     (loss, aux), grads = step(batch)
     (other_loss, other_aux), other_grads = step(other)
     assert float(loss) == float(other_loss)

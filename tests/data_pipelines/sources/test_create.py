@@ -12,7 +12,7 @@ from data_pipelines.sources.moving_shapes import MovingShapes
 from data_pipelines.video import Source
 
 
-def create(seed: int = 0, **fields: object) -> Sources:
+def create(seed: int = 0, unlabelled_test: bool = False, **fields: object) -> Sources:
     defaults = {
         "source": "folder",
         "root": "",
@@ -36,9 +36,13 @@ def create(seed: int = 0, **fields: object) -> Sources:
         "video_column": "video",
         "fps": 25.0,
         "parts": {},
+        "constant_colour": False,
+        "sound_noise": 0.0,
+        "caption_noise": 0.0,
+        "misalignment": 0.0,
     }
     assert fields.keys() <= defaults.keys()
-    return create_sources(ConfigDict(defaults | fields), seed)
+    return create_sources(ConfigDict(defaults | fields), seed, unlabelled_test)
 
 
 def ids(source: Source | None) -> list[str]:
@@ -96,6 +100,18 @@ def test_an_unlabelled_folder(tmp_path: pathlib.Path) -> None:
     sources = create(root=touch(tmp_path / "splits", "train/a.mp4", "test/b.mp4", "test/c.mp4"))
     assert (ids(sources.train), sources.test) == (["train/a.mp4"], None)
     assert "have no labels" in sources.no_test_because
+
+
+def test_a_test_without_labels_where_it_is_of_use(tmp_path: pathlib.Path) -> None:
+    split = touch(tmp_path / "splits", "train/a.mp4", "test/b.mp4", "test/c.mp4")
+    sources = create(root=split, unlabelled_test=True)
+    assert ids(sources.test) == ["test/b.mp4", "test/c.mp4"]
+    flat = touch(tmp_path / "flat", *(f"{i}.mp4" for i in range(8)))
+    sources = create(root=flat, unlabelled_test=True)
+    assert (len(sources.train), len(ids(sources.test))) == (6, 2)
+    assert sorted(ids(sources.train) + ids(sources.test)) == [f"{i}.mp4" for i in range(8)]
+    with pytest.raises(UserError, match="there are not two files"):
+        create(root=touch(tmp_path / "one", "a.mp4"), unlabelled_test=True)
 
 
 def test_train_and_test_folders(tmp_path: pathlib.Path) -> None:
