@@ -9,7 +9,10 @@ import dataclasses
 import json
 from typing import Any
 
+import msgspec
+
 from data_pipelines.errors import UserError
+from data_pipelines.spec import StrideUnit
 
 FORMAT = "cvrl_jax.encoder"
 VERSION = 1
@@ -25,14 +28,16 @@ class Description:
       stride: distance between neighbouring frames of a clip, in `stride_unit`.
       stride_unit: "frames" of the file, or "seconds".
       size: height and width of a clip, pixels.
+      framewise: whether the tower sees one frame at a time and a clip's vector is their mean.
       origin: where it comes from: `method`, `step`, `config`, `metrics`, `data`, `versions`.
     """
 
     model: dict[str, Any]
     frames: int
     stride: float
-    stride_unit: Any
+    stride_unit: StrideUnit
     size: int
+    framewise: bool
     origin: dict[str, Any]
 
     @property
@@ -61,7 +66,7 @@ class Description:
         try:
             values = json.loads(text)
             kind, version = values.pop("format"), values.pop("version")
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise UserError(f"{where} describes no encoder of cvrl_jax ({error})") from error
         if kind != FORMAT or version != VERSION:
             raise UserError(
@@ -69,6 +74,6 @@ class Description:
                 f"{FORMAT!r}, version {VERSION}: install the one that wrote it, or a newer one"
             )
         try:
-            return cls(**values)
-        except TypeError as error:
+            return msgspec.convert(values, cls)
+        except msgspec.ValidationError as error:
             raise UserError(f"{where} is incomplete ({error}); export the run again") from error

@@ -44,6 +44,20 @@ class Windows:
     vectors_NxD: np.ndarray
 
 
+def features(
+    tower: Any, variables: Variables, clips_BxTxHxWx3: jax.Array | np.ndarray, framewise: bool
+) -> jax.Array:
+    """Vectors [B, D] of clips, uint8 or floats in [0, 1], see `Description` for `framewise`."""
+    clips = jnp.asarray(clips_BxTxHxWx3)
+    if jnp.issubdtype(clips.dtype, jnp.integer):
+        clips = clips.astype(jnp.float32) / 255.0
+    if not framewise:
+        return tower.apply(variables, clips, train=False)
+    images = clips.reshape(-1, 1, *clips.shape[2:])
+    vectors = tower.apply(variables, images, train=False)
+    return vectors.reshape(clips.shape[0], clips.shape[1], -1).mean(axis=1)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Encoder:
     """A tower with its weights, and how it wants its clips.
@@ -81,10 +95,8 @@ class Encoder:
         Returns:
           float32 [B, D].
         """
-        clips = jnp.asarray(clips_BxTxHxWx3)
-        if jnp.issubdtype(clips.dtype, jnp.integer):
-            clips = clips.astype(jnp.float32) / 255.0
-        return self.tower.apply(self.variables | {"params": params}, clips, train=False)
+        variables = self.variables | {"params": params}
+        return features(self.tower, variables, clips_BxTxHxWx3, self.description.framewise)
 
     def embed(
         self,

@@ -14,24 +14,30 @@ from cvrl_jax.description import Description
 from cvrl_jax.encoder import Encoder, Variables
 from cvrl_jax.export import native, safetensors_file
 from cvrl_jax.export.names import by_name, check_same, expected_arrays
-from cvrl_jax.methods.parts import part
+from cvrl_jax.methods.towers import clip_tower
 from cvrl_jax.models import create_model
 from cvrl_jax.workdir import Workdir
 from data_pipelines.errors import UserError
 
+_FRAMEWISE = ("simclr",)  # methods that show their tower one frame at a time
+
 
 def load_encoder(path: str, dtype: str = "float32") -> Encoder:
     """See `cvrl_jax.load`."""
+    description, variables = open_tower(path)
+    return make_encoder(description, variables, dtype, path)
+
+
+def open_tower(path: str) -> tuple[Description, Variables]:
+    """The description and the numpy arrays of what `cvrl_jax.load` opens."""
     found = pathlib.Path(path).expanduser()
     if not found.exists():
         found = zoo.fetch(path)
     if native.is_one(found):
-        description, variables = native.read(found)
-    elif found.is_file():
-        description, variables = safetensors_file.read(found)
-    else:
-        description, variables = of_run(find_checkpoint(found))
-    return make_encoder(description, variables, dtype, str(found))
+        return native.read(found)
+    if found.is_file():
+        return safetensors_file.read(found)
+    return of_run(find_checkpoint(found))
 
 
 def make_encoder(description: Description, variables: Variables, dtype: str, where: str) -> Encoder:
@@ -60,25 +66,30 @@ def of_run(checkpoint: pathlib.Path) -> tuple[Description, Variables]:
     """
     variables, host = load_variables(checkpoint)
     config = host.get("config")
-    if not config or "tower" not in variables.get("params", {}):
+    if not config or not {"tower", "video_tower"} & variables.get("params", {}).keys():
         raise UserError(f"checkpoint {checkpoint} holds no video tower; give one of a training run")
-    data, evaluation = config["data"], config["eval"]
-    description = Description(
-        model=config["model"],
+    facts = {
+        "step": int(checkpoint.name),
+        "metrics": _metrics(checkpoint),
+        "data": {"source": config["data"]["source"], "classes": len(host["classes"])},
+        "versions": host["versions"],
+    }
+    return describe(config, facts), clip_tower(variables)
+
+
+def describe(config: dict[str, Any], facts: dict[str, Any]) -> Description:
+    """Describes the video tower of a plain config; `facts` go into its origin."""
+    data, evaluation, method = config["data"], config["eval"], config["method"]["name"]
+    model = config["model"]
+    return Description(
+        model=model if "name" in model else model["video"],  # of the towers of several modalities
         frames=evaluation["frames"] or data["frames"],
         stride=data["stride"],
         stride_unit=data["stride_unit"],
         size=evaluation["size"] or data["size"],
-        origin={
-            "method": config["method"]["name"],
-            "step": int(checkpoint.name),
-            "metrics": _metrics(checkpoint),
-            "data": {"source": data["source"], "classes": len(host["classes"])},
-            "versions": host["versions"],
-            "config": config,
-        },
+        framewise=method in _FRAMEWISE,
+        origin={"method": method, **facts, "config": config},
     )
-    return description, part(variables, "tower")
 
 
 def _metrics(checkpoint: pathlib.Path) -> dict[str, Any]:

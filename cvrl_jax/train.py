@@ -89,8 +89,7 @@ def train(
     fresh = overwrite or not folder.has_checkpoints()
     tower = None
     if config.init_from and fresh:
-        resize = config.model.get("position_resize", "cubic")
-        tower = load_tower(config.init_from, method, resize)
+        tower = load_tower(config.init_from, method, config.model.to_dict())
     workers, timeout = worker_count(config.data), kill_after(config.data)
     looked_at = survey(sources.train, method.inputs, workers=workers, timeout=timeout)
     log.info("%d videos, about %.2f hours", looked_at.videos, looked_at.hours)

@@ -36,7 +36,7 @@ ZOO: dict[str, Weights] = {
     "cvrl_r3d50": Weights("r3d50", "configs/cvrl_r3d50.py"),
     "cvrl_r3d18": Weights("r3d18", "configs/cvrl_r3d18.py"),
     "byol_r3d50": Weights("r3d50", "configs/byol_r3d50.py"),
-    "simclr_r3d50": Weights("r2d50", "configs/simclr_r3d50.py"),
+    "simclr_r3d50": Weights("r3d50", "configs/simclr_r3d50.py"),
 }
 
 

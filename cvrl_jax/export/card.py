@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 _BY_CVRL_JAX = 'encoder = cvrl_jax.load("{name}")\nvectors = encoder.embed(["a.mp4", "b.mp4"])'
 _BY_TORCH = 'from {stem} import load\n\nvectors = load("{name}")(clips)  # [B, 3, T, H, W]'
 _BY_JAX = 'from {stem} import load\n\nforward, shape = load("{name}")\nvectors = forward(clips)'
+_BY_ONNX = (
+    'session = onnxruntime.InferenceSession("{name}")\n'
+    'vectors = session.run(None, {{"clips": clips}})[0]'
+)
 _OPENED_BY = {
     "native": _BY_CVRL_JAX,
     "safetensors": _BY_CVRL_JAX,
     "pytorchvideo": _BY_TORCH,
     "torchvision": _BY_TORCH,
     "stablehlo": _BY_JAX,
+    "onnx": _BY_ONNX,
 }
 
 
@@ -68,7 +73,8 @@ def model_card(
         "short side resized (bilinear), the centre cut out.",
         f"- Pixels in [0, 1]; the network itself then takes off {list(mean)} and divides by "
         f"{list(std)} (`{normalization}`).",
-        f"- A vector of {result['features']} numbers per clip, not normalised.",
+        f"- A vector of {result['features']} numbers per clip, not normalised"
+        + ("; the mean over its frames, which the network sees one by one." * d.framewise or "."),
         "",
         "## Checked",
         "",

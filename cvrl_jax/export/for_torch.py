@@ -26,9 +26,10 @@ import torch
 class Encoder(torch.nn.Module):
     """Pixels to vectors: normalisation, the network, and the mean over time and space."""
 
-    def __init__(self, network, mean, std, padding):
+    def __init__(self, network, mean, std, padding, framewise):
         super().__init__()
         self.network = network
+        self.framewise = framewise  # the network saw single frames; a clip is their mean
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1, 1), persistent=False)
         if padding == "same":
@@ -41,8 +42,12 @@ class Encoder(torch.nn.Module):
         """[B, 3, T, H, W] -> [B, D]."""
         if not clips.is_floating_point():
             clips = clips.float() / 255
+        batch, _, frames = clips.shape[:3]
+        if self.framewise:
+            clips = clips.transpose(1, 2).flatten(0, 1).unsqueeze(2)
         features = self.network((clips - self.mean) / self.std)
-        return features.mean((2, 3, 4)) if features.ndim == 5 else features
+        features = features.mean((2, 3, 4)) if features.ndim == 5 else features
+        return features.unflatten(0, (batch, frames)).mean(1) if self.framewise else features
 
 
 def pad_same(module, inputs):
@@ -76,4 +81,5 @@ def load(path):
         about = json.loads(file.metadata()["torch"])
     network = build(about["library"], about["arguments"])
     network.load_state_dict(safetensors.torch.load_file(path), strict=True)
-    return Encoder(network, about["mean"], about["std"], about["padding"]).eval()
+    settings = {key: about[key] for key in ("mean", "std", "padding", "framewise")}
+    return Encoder(network, **settings).eval()

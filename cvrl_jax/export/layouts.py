@@ -112,6 +112,11 @@ TORCHVISION_IMAGE = Layout(
 )
 
 
+def are_residual(names: Iterable[str]) -> bool:
+    """Whether our names of arrays are those of a residual tower."""
+    return all(map(_MODULE.match, names))
+
+
 def to_torch(layout: Layout, arrays: Named) -> Named:
     """A tower's arrays by our names -> a whole PyTorch state dict."""
     state: Named = {}

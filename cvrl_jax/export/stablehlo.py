@@ -7,10 +7,9 @@ from collections.abc import Callable
 
 import jax
 import jax.export
-import jax.numpy as jnp
 import numpy as np
 
-from cvrl_jax.encoder import Encoder, Variables
+from cvrl_jax.encoder import Encoder, Variables, features
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -26,10 +25,9 @@ def write(encoder: Encoder, path: pathlib.Path) -> None:
     def lowered(lowering: str) -> Callable[[Variables, jax.Array], jax.Array]:
         has_choice = hasattr(encoder.tower, "lowering")
         tower = encoder.tower.clone(lowering=lowering) if has_choice else encoder.tower
-        return lambda variables, x: tower.apply(variables, x, train=False)
+        return lambda variables, x: features(tower, variables, x, d.framewise)
 
-    def forward(clips: jax.Array) -> jax.Array:
-        x = clips.astype(jnp.float32) / 255.0
+    def forward(x: jax.Array) -> jax.Array:
         cpu, others = lowered("split"), lowered("direct")
         return jax.lax.platform_dependent(encoder.variables, x, cpu=cpu, default=others)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.util
 import pathlib
 import types
 from collections.abc import Callable
@@ -12,10 +11,9 @@ from collections.abc import Callable
 import numpy as np
 
 from cvrl_jax.encoder import Encoder
-from cvrl_jax.export import native, safetensors_file, stablehlo, torch_files
+from cvrl_jax.export import native, onnx_file, safetensors_file, stablehlo, torch_files
+from cvrl_jax.export.files import FOLDER
 from cvrl_jax.loading import make_encoder
-
-_HERE = pathlib.Path(__file__).parent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +61,10 @@ def _run_torch(
     return torch_files.run(loader, path, clips)
 
 
+def _run_onnx(path: pathlib.Path, _: object, clips: np.ndarray) -> np.ndarray:
+    return onnx_file.run(path, clips)
+
+
 def _torch_target(library: str) -> Target:
     def fits(encoder: Encoder) -> None:
         torch_files.about(library, encoder)
@@ -73,7 +75,7 @@ def _torch_target(library: str) -> Target:
         write=functools.partial(torch_files.write, library),
         run=_run_torch,
         fits=fits,
-        loader=_HERE / "for_torch.py",
+        loader=torch_files.LOADER,
         shows_arrays=True,
     )
 
@@ -85,15 +87,8 @@ TARGETS: dict[str, Target] = {
     ),
     "pytorchvideo": _torch_target("pytorchvideo"),
     "torchvision": _torch_target("torchvision"),
-    "stablehlo": Target(".stablehlo", stablehlo.write, _run_stablehlo, loader=_HERE / "for_jax.py"),
+    "stablehlo": Target(
+        ".stablehlo", stablehlo.write, _run_stablehlo, loader=FOLDER / "for_jax.py"
+    ),
+    "onnx": Target(".onnx", onnx_file.write, _run_onnx, fits=onnx_file.fits),
 }
-
-
-def open_loader(path: pathlib.Path) -> types.ModuleType:
-    """Runs a loader as it was written."""
-    spec = importlib.util.spec_from_file_location("exported_loader", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import pathlib
 import types
@@ -14,11 +13,12 @@ import numpy as np
 
 from cvrl_jax.encoder import Encoder
 from cvrl_jax.export import layouts, safetensors_file
+from cvrl_jax.export.files import FOLDER, import_extra
 from cvrl_jax.export.names import by_name
 from cvrl_jax.models.normalization import NORMALIZATIONS
-from data_pipelines.errors import UserError
 
 _DECLARED: list[Any] = []  # operators last as long as what declared them
+LOADER = FOLDER / "for_torch.py"
 LAYOUTS = {"pytorchvideo": layouts.PYTORCHVIDEO, "torchvision": layouts.TORCHVISION_VIDEO}
 
 
@@ -40,6 +40,7 @@ def about(library: str, encoder: Encoder) -> dict[str, Any]:
         "library": library,
         "arguments": arguments,
         "padding": tower.padding,
+        "framewise": encoder.description.framewise,
         "mean": mean,
         "std": std,
     }
@@ -61,25 +62,20 @@ def import_torch() -> types.ModuleType:
     Raises:
       UserError: one is not installed.
     """
-    try:
-        torch = importlib.import_module("torch")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the libraries about each other
-            try:
-                importlib.import_module("torchvision")
-            except RuntimeError:
-                # A build of torchvision for another build of torch brings none of its own
-                # operators; no network here uses one, but its import wants to know of these two.
-                library = torch.library.Library("torchvision", "FRAGMENT")
-                for name in ("nms", "qnms"):
-                    library.define(f"{name}(Tensor dets, Tensor scores, float iou) -> Tensor")
-                _DECLARED.append(library)
-                importlib.import_module("torchvision")
-            importlib.import_module("pytorchvideo.models.resnet")
-    except ImportError as error:
-        raise UserError(
-            f"{error.name} is not installed, which this needs: pip install 'cvrl_jax[export]'"
-        ) from error
+    torch = import_extra("torch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the libraries about each other
+        try:
+            import_extra("torchvision")
+        except RuntimeError:
+            # A build of torchvision for another build of torch brings none of its own operators;
+            # no network here uses one, but its import wants to know of these two.
+            library = torch.library.Library("torchvision", "FRAGMENT")
+            for name in ("nms", "qnms"):
+                library.define(f"{name}(Tensor dets, Tensor scores, float iou) -> Tensor")
+            _DECLARED.append(library)
+            import_extra("torchvision")
+        import_extra("pytorchvideo.models.resnet")
     return torch
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from cvrl_jax.encoder import Encoder
 from cvrl_jax.export.card import model_card
-from cvrl_jax.export.targets import TARGETS, Target, open_loader
+from cvrl_jax.export.files import open_loader
+from cvrl_jax.export.targets import TARGETS, Target
 from cvrl_jax.loading import load_encoder
 from data_pipelines.errors import UserError
 from data_pipelines.suggest import nearest
@@ -48,8 +49,12 @@ def export_checkpoint(checkpoint: pathlib.Path, to: str, output: pathlib.Path) -
     encoder = load_encoder(str(checkpoint))
     target.fits(encoder)
     folder = paths["export"].parent
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = pathlib.Path(tempfile.mkdtemp(dir=folder, prefix=f".{output.name}.unfinished."))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        prefix = f".{output.name}.unfinished."
+        unfinished = pathlib.Path(tempfile.mkdtemp(dir=folder, prefix=prefix))
+    except OSError as error:
+        raise UserError(f"--output={output} cannot be written ({error})") from error
     try:
         inside = {kind: unfinished / path.name for kind, path in paths.items()}
         target.write(encoder, inside["export"])

@@ -13,7 +13,7 @@ from typing import Any
 
 import av
 from av.container import InputContainer
-from av.error import FFmpegError, InvalidDataError
+from av.error import ArgumentError, FFmpegError, InvalidDataError
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream as AvVideoStream
 
@@ -197,7 +197,7 @@ def open_container(path: str, content: bytes | None = None) -> InputContainer:
             container_options={"protocol_whitelist": "file", "format_whitelist": _formats()},
             **lenient,
         )
-    except (InvalidDataError, EOFError, av.error.ArgumentError) as error:
+    except (InvalidDataError, EOFError, ArgumentError) as error:
         raise Unreadable("it is not a video in any known format") from error
 
 

@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 
 from cvrl_jax.checkpoint import Checkpoints
+from cvrl_jax.config import plain
 from cvrl_jax.init_from import load_tower
 from cvrl_jax.methods import create_method
+from cvrl_jax.methods.towers import clip_tower
 from cvrl_jax.models.positions import resize_matrix
 from cvrl_jax.network import make_network
 from cvrl_jax.parallel.mesh import make_mesh
 from cvrl_jax.train import train
 from data_pipelines.errors import UserError
+
+MODEL = {"name": "vit_small"}
 
 
 def vatt_config(tiny_config, **changes):
@@ -25,7 +29,8 @@ def saved(folder, config):
     method = create_method(config, classes=4)
     variables = jax.device_get(jax.jit(method.init)(jax.random.key(5)))
     checkpoints = Checkpoints(folder / "checkpoints")
-    checkpoints.save(1, {"variables": variables}, {}, {})
+    host = {"config": plain(config), "classes": list("abcd")}
+    checkpoints.save(1, {"variables": variables}, host, {})
     checkpoints.close()
     return str(folder), method, variables
 
@@ -51,7 +56,7 @@ def fine_tuning(tiny_config, size=16, frames=4, grid=(2, 2, 2), **fields):
 def test_the_video_tower_of_vatt_is_taken_and_says_the_same(tiny_config, vatt):
     folder, method, variables = vatt
     classifier = create_method(fine_tuning(tiny_config), classes=4)
-    tower = load_tower(folder, classifier)
+    tower = load_tower(folder, classifier, MODEL)
     jax.tree.map(np.testing.assert_array_equal, tower["params"], variables["params"]["video_tower"])
     mine = jax.device_get(jax.jit(classifier.init)(jax.random.key(0)))
     mine["params"] |= {"tower": tower["params"]}
@@ -68,7 +73,7 @@ def test_position_tables_are_fitted_to_a_larger_picture(tiny_config, vatt, how):
     folder, _, variables = vatt
     config = fine_tuning(tiny_config, size=24, grid=(2, 3, 3), position_resize=how)
     classifier = create_method(config, classes=4)
-    tower = load_tower(folder, classifier, how)["params"]["positions"]
+    tower = load_tower(folder, classifier, MODEL | {"position_resize": how})["params"]["positions"]
     pretrained = variables["params"]["video_tower"]["positions"]
     np.testing.assert_array_equal(tower["axis0"], pretrained["axis0"])
     for axis in ("axis1", "axis2"):
@@ -82,7 +87,9 @@ def test_position_tables_are_fitted_to_a_larger_picture(tiny_config, vatt, how):
     outputs = []
     for method in (classifier, small):
         mine = jax.device_get(jax.jit(method.init)(jax.random.key(0)))
-        mine["params"] |= {"tower": load_tower(folder, method, how)["params"]}
+        mine["params"] |= {
+            "tower": load_tower(folder, method, MODEL | {"position_resize": how})["params"]
+        }
         outputs.append(make_network(method, make_mesh())(mine).embed({"video": clips})["video"])
     np.testing.assert_allclose(outputs[0], outputs[1], atol=1e-5)
 
@@ -90,7 +97,9 @@ def test_position_tables_are_fitted_to_a_larger_picture(tiny_config, vatt, how):
 def test_an_image_takes_the_first_row_of_time_by_the_spline(tiny_config, vatt):
     folder, _, variables = vatt
     config = fine_tuning(tiny_config, frames=2, grid=(1, 2, 2), position_resize="spline")
-    tower = load_tower(folder, create_method(config, classes=4), "spline")["params"]["positions"]
+    tower = load_tower(
+        folder, create_method(config, classes=4), MODEL | {"position_resize": "spline"}
+    )["params"]["positions"]
     pretrained = variables["params"]["video_tower"]["positions"]["axis0"]
     np.testing.assert_allclose(tower["axis0"], pretrained[:1], atol=1e-6)
 
@@ -104,7 +113,7 @@ def test_a_tower_of_a_shared_transformer_is_taken_with_it(tiny_config, tmp_path)
     assert "encoder" in tower
     assert "encoder" not in variables["params"]["video_tower"]
     classifier = create_method(fine_tuning(tiny_config), classes=4)
-    loaded = load_tower(folder, classifier)["params"]
+    loaded = load_tower(folder, classifier, MODEL)["params"]
     jax.tree.map(np.testing.assert_array_equal, loaded, tower)
     assert method.inputs.audio is not None
 
@@ -113,12 +122,12 @@ def test_what_does_not_fit_is_said_with_the_section_to_copy(tiny_config, vatt, t
     folder, _, _ = vatt
     other = create_method(fine_tuning(tiny_config, layers=2), classes=4)
     with pytest.raises(UserError, match=r"use the model\.video section"):
-        load_tower(folder, other)
+        load_tower(folder, other, MODEL)
     cvrl, _, _ = saved(tmp_path / "cvrl", tiny_config("cvrl"))
     with pytest.raises(UserError, match=r"use the model section"):
-        load_tower(cvrl, other)
+        load_tower(cvrl, other, MODEL)
     with pytest.raises(UserError, match="several towers"):
-        load_tower(folder, create_method(vatt_config(tiny_config)))
+        load_tower(folder, create_method(vatt_config(tiny_config)), MODEL)
 
 
 def test_fine_tuning_from_vatt_at_another_size_with_twelve_views(tiny_config, vatt, tmp_path):

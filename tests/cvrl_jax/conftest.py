@@ -37,7 +37,7 @@ def random_arrays(wanted, seed=0):
     return {name: draw(name, leaf.shape) for name, leaf in wanted.items()}
 
 
-def random_encoder(name="r3d10", *, frames=4, size=16, **fields):
+def random_encoder(name="r3d10", *, frames=4, size=16, framewise=False, **fields):
     model = MODELS[name] | fields
     tower = create_model(**model)
     arrays = random_arrays(expected_arrays(tower, frames, size))
@@ -47,6 +47,7 @@ def random_encoder(name="r3d10", *, frames=4, size=16, **fields):
         stride=2.0,
         stride_unit="frames",
         size=size,
+        framewise=framewise,
         origin={"method": "cvrl", "step": 7, "config": {"seed": 0}},
     )
     return make_encoder(description, as_tree(arrays), "float32", "a test")
@@ -54,4 +55,5 @@ def random_encoder(name="r3d10", *, frames=4, size=16, **fields):
 
 @pytest.fixture(name="random_encoder", scope="session")
 def _random_encoder():
+    """`random_encoder(name, frames=4, size=16, **fields of the model)`."""
     return random_encoder
