@@ -27,12 +27,12 @@ CORE = [
     "rich>=13",
     "scikit-learn>=1.4",
     "scipy>=1.11",
-    "pysubs2>=1.7",
     "simplejpeg>=1.8",
     "tensorboardX>=2.6",
     "threadpoolctl>=3",
     "tokenizers>=0.20",
     "tqdm>=4.66",
+    "webvtt-py>=0.5",
 ]
 PREPARE = ["apache-beam>=2.61"]
 BENCH = ["decord>=0.6", "kornia>=0.8", "pytorchvideo>=0.1.5", "torch>=2.4", "torchvision>=0.19"]

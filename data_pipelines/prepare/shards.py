@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -89,7 +88,7 @@ class ShardMaker:
                             "path": as_utf8(info.path),
                             "split": shard.split,
                             "label": info.label,
-                            "captions": [dataclasses.asdict(c) for c in info.captions],
+                            "labels": info.labels,
                             "shard": f"{shard.name}.array_record",
                             "position": len(rows),
                         }
