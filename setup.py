@@ -9,6 +9,7 @@ CORE = [
     "array_record>=0.6",
     "av>=18",
     "clu>=0.0.12",
+    "flatbuffers>=24.3",
     "flax>=0.12",
     "fsspec>=2024.2",
     "grain>=0.2.15",
@@ -16,7 +17,7 @@ CORE = [
     "jinja2>=3.1",
     "matplotlib>=3.8",
     "ml-collections>=1.0",
-    "msgpack>=1.0.5",
+    "msgspec>=0.20",
     "numpy>=1.26",
     "opencv-python-headless>=4.9",
     "optax>=0.2.5",
@@ -25,7 +26,9 @@ CORE = [
     "pillow>=10",
     "pyarrow>=15",
     "rich>=13",
+    "safetensors>=0.4.5",
     "scikit-learn>=1.4",
+    "scipy>=1.11",
     "pysubs2>=1.7",
     "simplejpeg>=1.8",
     "tensorboardX>=2.6",
@@ -34,7 +37,8 @@ CORE = [
     "tqdm>=4.66",
 ]
 PREPARE = ["apache-beam>=2.61"]
-BENCH = ["decord>=0.6", "kornia>=0.8", "pytorchvideo>=0.1.5", "torch>=2.4", "torchvision>=0.19"]
+EXPORT = ["pytorchvideo>=0.1.5", "torch>=2.4", "torchvision>=0.19"]
+BENCH = [*EXPORT, "decord>=0.6", "kornia>=0.8"]
 # TensorFlow itself stays out. tensorflow-datasets imports importlib_resources unasked-for.
 TFDS = ["importlib_resources>=6", "tensorflow-datasets>=4.9.9"]
 DEV = [
@@ -57,7 +61,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["cvrl_jax*", "data_pipelines*", "configs*"]),
     package_data={
-        "cvrl_jax.observe.report": ["template.html.j2"],
+        "cvrl_jax.observe.report": ["*.html.j2"],
         "data_pipelines.census": ["census.html.j2"],
     },
     install_requires=CORE,
@@ -65,6 +69,7 @@ setup(
         "bench": BENCH,
         "cuda12": ["jax[cuda12]"],
         "dev": DEV,
+        "export": EXPORT,
         "gcs": ["gcsfs>=2024.2"],
         "prepare": PREPARE,
         "s3": ["s3fs>=2024.2"],

@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
 
     config.data = data = ConfigDict()
     data.source = "moving_shapes"  # moving_shapes | folder | csv | jsonl | ucf101 | hmdb51 |
-    # jhmdb | kinetics | ssv2 | tfds | records | mixture
+    # jhmdb | kinetics | ssv2 | esc50 | tfds | records | mixture
     data.root = ""  # folder of the videos; tfds: where datasets were prepared ("" = its default);
     # records: the --output of data_pipelines.prepare, a folder or URL
     data.manifest = ""  # csv, jsonl: the file with `path[,label][,start,end][,split]`
@@ -58,6 +58,8 @@ def get_config() -> ConfigDict:
     data.max_seconds = 60.0  # for one video; then it is given up as unreadable
     data.max_pixels = 8192 * 4320  # height times width; larger pictures are refused
     data.max_frames = 5_000_000  # of one file; longer ones are refused
+    data.max_hours = 24.0  # likewise
+    data.follow_links = False  # read links in root, too, that lead out of it; lists never may
     data.max_bad_fraction = 0.05  # more unreadable videos than this stop the run
 
     config.model = model = ConfigDict()
@@ -71,6 +73,8 @@ def get_config() -> ConfigDict:
     model.temporal_kernels = (1, 1, 3, 3)  # per stage
     model.temporal_strides = (1, 1, 1, 1)  # per stage
     model.padding = "same"  # same (TensorFlow, the reference) | symmetric (PyTorch)
+    model.normalization = "none"  # of pixels in [0, 1]: none | kinetics | slowfast | imagenet; what
+    # imported weights were made with (torchvision's video, pytorchvideo's, image networks)
     model.dtype = "bfloat16"  # of activations; parameters and BatchNorm statistics are float32
 
     config.head = head = ConfigDict()
@@ -103,9 +107,15 @@ def get_config() -> ConfigDict:
     # fastest at the end) | cosine_to_half (level at the end)
 
     config.eval = evaluation = ConfigDict()
-    evaluation.every = 5_000  # steps between kNN evaluations; 0 = only before and after training
-    evaluation.protocols = ("knn", "linear")  # before and after training: knn | linear |
-    # temporal_probes; in between, kNN alone
+    evaluation.every = 5_000  # steps between quick evaluations; 0 = only before and after training
+    evaluation.protocols = (
+        "knn",
+        "linear",
+    )  # before and after training: knn | linear | attentive |
+    # audio_linear | audio_attentive | retrieval | temporal_probes; in between, the quick ones
+    # among them: knn and retrieval (knn if there is neither)
+    evaluation.retrieval_ways = 0  # retrieval: test videos per search, neighbours in the source's
+    # order; 0 = all in one search
     evaluation.temporal_stride = 1  # temporal_probes: frames between frames at normal speed
     evaluation.clips = 1  # evenly spaced clips per test video
     evaluation.train_clips = 1  # evenly spaced clips per training video
@@ -119,11 +129,19 @@ def get_config() -> ConfigDict:
     linear.learning_rate = 32.0
     linear.epochs = 100
     linear.batch_size = 1024
+    evaluation.attentive = attentive = ConfigDict()  # V-JEPA's recipe, on cached tokens; of a
+    # network without tokens on the views
+    attentive.learning_rate = 1e-3
+    attentive.weight_decay = 0.01
+    attentive.epochs = 20
+    attentive.batch_size = 128
+    attentive.heads = 12
 
     config.checkpoint = checkpoint = ConfigDict()
     checkpoint.every = 1_000  # steps; also at the end and when stopped by a signal
     checkpoint.keep = 3  # newest checkpoints kept
-    checkpoint.keep_best = True  # and the one of the best kNN top-1
+    checkpoint.keep_best = True  # and the one of the best text-to-video (else audio-to-video) R@1,
+    # or without retrieval the best kNN top-1
 
     config.log = log = ConfigDict()
     log.every = 50  # steps between rows of metrics.jsonl

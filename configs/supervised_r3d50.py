@@ -17,7 +17,13 @@ def get_config(preset: str = "") -> ConfigDict:
     """Returns the experiment; `preset` is "", "tiny" or "small"."""
     config = base.get_config()
     config.name = "supervised_r3d50"
-    config.method = ConfigDict({"name": "supervised", "label_smoothing": 0.0})
+    config.method = ConfigDict(
+        {
+            "name": "supervised",
+            "label_smoothing": 0.0,
+            "view_mean": "probabilities",  # of a video's views: probabilities | logits
+        }
+    )
     config.augment.recipe = "linear"
     config.optimizer.update(base_learning_rate=0.2, weight_decay=1e-4)
     config.data.update(frames=32)

@@ -33,6 +33,9 @@ _AT_LEAST_ONE = (
     "eval.temporal_stride",
     "eval.linear.epochs",
     "eval.linear.batch_size",
+    "eval.attentive.epochs",
+    "eval.attentive.batch_size",
+    "eval.attentive.heads",
     "checkpoint.every",
     "checkpoint.keep",
     "log.every",
@@ -45,9 +48,11 @@ _AT_LEAST_ONE = (
 )
 _POSITIVE = (
     "data.fps",
+    "data.max_hours",
     "data.max_seconds",
     "eval.knn_temperature",
     "eval.linear.learning_rate",
+    "eval.attentive.learning_rate",
     "optimizer.base_learning_rate",
 )
 _FRACTION = (
@@ -67,6 +72,8 @@ _NOT_NEGATIVE = (
     "method.audio_weight",
     "method.text_weight",
     "eval.every",
+    "eval.retrieval_ways",
+    "eval.attentive.weight_decay",
     "eval.frames",
     "eval.size",
     "head.layers",
@@ -130,8 +137,13 @@ def validate(config: ConfigDict) -> None:
     check_divisible(config.eval.batch_size, "config.eval.batch_size")
     augment.views(config.augment.recipe)
     create_optimizer(config.optimizer, config.steps, config.batch_size)
-    create_method(config, classes=2)
-    evaluation_spec(config, config.eval.clips, config.eval.crops)
+    inputs = create_method(config, classes=2).inputs
+    if "retrieval" in config.eval.protocols and not (inputs.audio or inputs.text):
+        raise UserError(
+            "config.eval.protocols has 'retrieval', but method "
+            f"{config.method.name!r} knows no sound and no text; leave it out"
+        )
+    evaluation_spec(config, config.eval.clips, config.eval.crops, inputs)
 
 
 def _given(config: ConfigDict, fields: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

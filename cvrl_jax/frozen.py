@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import pathlib
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from cvrl_jax.checkpoint import find_checkpoint, load_variables
 from cvrl_jax.config import from_plain, validate
+from cvrl_jax.evaluation.cross_modal import clips
 from cvrl_jax.evaluation.embeddings_table import write_embeddings
-from cvrl_jax.evaluation.features import Embed, extract_features
-from cvrl_jax.evaluation.suite import evaluate, evaluation_spec
+from cvrl_jax.evaluation.features import Features, Network, extract_features
+from cvrl_jax.evaluation.suite import evaluate, evaluation_spec, sources_of
 from cvrl_jax.methods import create_method
+from cvrl_jax.network import make_network
 from cvrl_jax.parallel.mesh import make_mesh, replicated
-from cvrl_jax.state import make_embed
 from data_pipelines.errors import UserError
 from data_pipelines.loading import kill_after, worker_count
-from data_pipelines.sources import create_sources
 from data_pipelines.video import Source, VideoInfo
 
 log = logging.getLogger(__name__)
@@ -46,9 +48,10 @@ def evaluate_checkpoint(
     Raises:
       UserError: no checkpoint, or data without test videos and labels.
     """
-    config, path, embed, classes = _open(config, checkpoint)
-    sources = create_sources(config.data, config.seed)
-    results = evaluate(_for(sources.train, classes, embed), sources, config, config.eval.protocols)
+    config, path, network, classes = _open(config, checkpoint)
+    sources = sources_of(config)
+    network = _for(sources.train, classes, network)
+    results = evaluate(network, sources, config, tuple(config.eval.protocols))
     if results is None:
         why = sources.no_test_because or "no labelled video can be read"
         raise UserError(f"nothing to evaluate on: {why}")
@@ -63,7 +66,7 @@ def evaluate_checkpoint(
 def embed_checkpoint(
     config: ConfigDict, checkpoint: pathlib.Path, workdir: pathlib.Path
 ) -> dict[str, Any]:
-    """Writes the vector of every video to Parquet; `--mode=embed`.
+    """Writes the vectors of every video to Parquet; `--mode=embed`.
 
     One row per video and one file per split: `workdir`/embeddings_train.parquet and, where there
     are test videos, embeddings_test.parquet.
@@ -71,17 +74,17 @@ def embed_checkpoint(
     Returns:
       Rows written and videos left out, by split, and the files.
     """
-    config, path, embed, _ = _open(config, checkpoint)
-    sources = create_sources(config.data, config.seed)
+    config, path, network, _ = _open(config, checkpoint)
+    sources = sources_of(config)
     workdir.mkdir(parents=True, exist_ok=True)
     summary: dict[str, Any] = {"step": int(path.name), "checkpoint": str(path)}
     for split, source in (("train", sources.train), ("test", sources.test)):
         if source is None:
             continue
         features = extract_features(
-            embed,
+            network.embed,
             source,
-            evaluation_spec(config, config.eval.clips, config.eval.crops),
+            evaluation_spec(config, config.eval.clips, config.eval.crops, network.inputs),
             batch_size=config.eval.batch_size,
             workers=worker_count(config.data),
             timeout=kill_after(config.data),
@@ -98,6 +101,7 @@ def embed_checkpoint(
             classes=source.classes,
             step=int(path.name),
             config_name=config.name,
+            more=_further_columns(features),
         )
         summary[split] = {
             "rows": rows,
@@ -107,10 +111,25 @@ def embed_checkpoint(
     return summary
 
 
+def _further_columns(features: Features) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Vectors beside the video tower's: unit means over views, and one for each sentence."""
+    columns = {}
+    for name, values in features.outputs.items():
+        if name == "video" or values.ndim != 3:
+            continue
+        present = features.is_present(name)
+        if not name.startswith("text"):
+            items = clips(values, present)
+            values, present = np.zeros((len(values), values.shape[-1])), present.any(axis=1)
+            values[items.videos_M] = items.vectors_MxD
+        columns[name] = values, present
+    return columns
+
+
 def _open(
     config: ConfigDict, checkpoint: pathlib.Path
-) -> tuple[ConfigDict, pathlib.Path, Embed, list[str]]:
-    """The config with the checkpoint's own model in it, the checkpoint, its embed and classes."""
+) -> tuple[ConfigDict, pathlib.Path, Network, list[str]]:
+    """The config with the checkpoint's own model in it, the checkpoint, its network and classes."""
     path = find_checkpoint(checkpoint)
     variables, host = load_variables(path)
     config = config.copy_and_resolve_references()
@@ -119,16 +138,21 @@ def _open(
             config[section] = from_plain(host["config"][section])
     validate(config)
     mesh = make_mesh()
-    embed = make_embed(create_method(config, classes=len(host["classes"])), mesh)
+    network = make_network(create_method(config, classes=len(host["classes"])), mesh)
     variables = jax.device_put(variables, replicated(mesh))  # once, not for every batch
-    return config, path, lambda batch: embed(variables, batch), host["classes"]
+    return config, path, network(variables), host["classes"]
 
 
-def _for(source: Source, classes: list[str], embed: Embed) -> Embed:
+def _for(source: Source, classes: list[str], network: Network) -> Network:
     """Without the classifier's output where `source` has other classes than it was trained on."""
     if list(source.classes) == classes:
-        return embed
-    return lambda batch: {"video": embed(batch)["video"]}
+        return network
+
+    def embed(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        outputs = network.embed(batch)
+        return {name: value for name, value in outputs.items() if name != "probabilities"}
+
+    return dataclasses.replace(network, embed=embed)
 
 
 def _listed(left_out: tuple[tuple[VideoInfo, str], ...]) -> list[dict[str, str]]:

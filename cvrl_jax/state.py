@@ -13,7 +13,7 @@ from flax import struct
 from jax.sharding import Mesh
 
 from cvrl_jax.methods.base import Batch, Method, Variables
-from cvrl_jax.parallel.mesh import batch_sharding, put_batch, replicated
+from cvrl_jax.parallel.mesh import batch_sharding, in_mesh, put_batch, replicated
 
 Metrics = dict[str, jax.Array]
 
@@ -78,6 +78,7 @@ def make_train_step(
     The randomness of a step is `fold_in(key(seed), step)`, so that a resumed run repeats it.
     """
 
+    @in_mesh(mesh)
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         params = state.variables["params"]

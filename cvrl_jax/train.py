@@ -7,7 +7,6 @@ state, save it, take the next batch, step, log what the step before measured.
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import pathlib
 import time
@@ -19,21 +18,22 @@ from ml_collections import ConfigDict
 from cvrl_jax import run_report
 from cvrl_jax.checkpoint import Checkpoints, check_not_beyond
 from cvrl_jax.config import plain, validate
-from cvrl_jax.evaluation.suite import Results, evaluate
+from cvrl_jax.evaluation.suite import QUICK, Results, evaluate, sources_of
 from cvrl_jax.init_from import load_tower, with_tower
 from cvrl_jax.interrupt import StopRequest
 from cvrl_jax.methods import Method, Variables, create_method
+from cvrl_jax.network import make_network
 from cvrl_jax.observe.progress import Progress, StepTimer
 from cvrl_jax.observe.step_log import StepLog
 from cvrl_jax.observe.writers import create_writers
 from cvrl_jax.optim import create_optimizer
 from cvrl_jax.parallel.mesh import make_mesh, put_batch
-from cvrl_jax.state import abstract_state, create_state, make_embed, make_train_step
+from cvrl_jax.state import abstract_state, create_state, make_train_step
 from cvrl_jax.workdir import Workdir
 from data_pipelines.bad_examples import BadExamples
 from data_pipelines.loading import kill_after, worker_count
 from data_pipelines.pipeline import TrainBatches
-from data_pipelines.sources import Sources, create_sources
+from data_pipelines.sources import Sources
 from data_pipelines.survey import survey
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,9 @@ def train(
 
     Returns:
       The final metrics: step, loss, knn_top1, linear_top1, untrained_knn_top1,
-      untrained_linear_top1, chance (None where evaluations are off) and the path of the report.
+      untrained_linear_top1, chance (None where evaluations are off) and the path of the report; of
+      a run with the protocol "retrieval" also text_to_video_r1, audio_to_video_r1, both of them
+      untrained, and chance_r1.
 
     Raises:
       UserError: something asked for cannot be done; the message says what, where and the fix.
@@ -81,20 +83,24 @@ def train(
     """
     began = time.time()
     validate(config)
-    sources = create_sources(config.data, config.seed)
+    sources = sources_of(config)
     method = create_method(config, classes=len(sources.train.classes))
     folder = Workdir(workdir)
     fresh = overwrite or not folder.has_checkpoints()
-    tower = load_tower(config.init_from, method) if config.init_from and fresh else None
-    looked_at = survey(sources.train, method.inputs)
+    tower = None
+    if config.init_from and fresh:
+        resize = config.model.get("position_resize", "cubic")
+        tower = load_tower(config.init_from, method, resize)
+    workers, timeout = worker_count(config.data), kill_after(config.data)
+    looked_at = survey(sources.train, method.inputs, workers=workers, timeout=timeout)
     log.info("%d videos, about %.2f hours", looked_at.videos, looked_at.hours)
     batches = TrainBatches(
         sources.train,
         method.inputs,
         batch_size=config.batch_size,
         seed=config.seed,
-        workers=worker_count(config.data),
-        timeout=kill_after(config.data),
+        workers=workers,
+        timeout=timeout,
     )
     if not fresh:
         check_not_beyond(folder.path, config.steps)
@@ -119,7 +125,7 @@ def _fit(
     mesh = make_mesh()
     optimizer, schedule = create_optimizer(config.optimizer, config.steps, config.batch_size)
     step_fn = make_train_step(method, optimizer, schedule, config.seed, mesh)
-    embed = make_embed(method, mesh)
+    network = make_network(method, mesh)
     bad = BadExamples(sources.train, folder.bad_examples, config.data.max_bad_fraction)
     checkpoints = Checkpoints(
         folder.checkpoints, keep=config.checkpoint.keep, keep_best=config.checkpoint.keep_best
@@ -154,10 +160,10 @@ def _fit(
             metrics: dict[str, float] = {}
             if _is_evaluated(step, config) and (step != restored_step or last):
                 steps.write(about_to_save=last)
-                protocols = tuple(config.eval.protocols) if step == 0 or last else ("knn",)
-                results = evaluate(
-                    functools.partial(embed, state.variables), sources, config, protocols
-                )
+                protocols = tuple(config.eval.protocols)
+                if 0 < step < config.steps:
+                    protocols = tuple(p for p in protocols if p in QUICK) or ("knn",)
+                results = evaluate(network(state.variables), sources, config, protocols)
                 metrics = results.metrics if results else {}
                 for info, reason in results.left_out if results else ():
                     bad.note(info, reason)
@@ -196,16 +202,15 @@ def summarise(folder: Workdir, step: int) -> dict[str, Any]:
         if row["step"] == 0:
             first |= row
         final |= row
-    return {
-        "step": step,
-        "loss": final.get("loss"),
-        "knn_top1": final.get("knn_top1"),
-        "linear_top1": final.get("linear_top1"),
-        "untrained_knn_top1": first.get("knn_top1"),
-        "untrained_linear_top1": first.get("linear_top1"),
-        "chance": final.get("chance"),
-        "report": str(folder.report),
-    }
+    shown = ["knn_top1", "linear_top1"]
+    retrieved = [name for name in ("text_to_video_r1", "audio_to_video_r1") if name in final]
+    summary: dict[str, Any] = {"step": step, "loss": final.get("loss")}
+    summary |= {name: final.get(name) for name in shown + retrieved}
+    summary |= {f"untrained_{name}": first.get(name) for name in shown + retrieved}
+    summary |= {"chance": final.get("chance")}
+    if retrieved:
+        summary["chance_r1"] = final.get("chance_r1")
+    return summary | {"report": str(folder.report)}
 
 
 def _is_evaluated(step: int, config: ConfigDict) -> bool:

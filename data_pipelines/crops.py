@@ -12,7 +12,7 @@ values here are higher by half a grey level on average.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -98,14 +98,33 @@ def resize_crop(frame_HxWx3: np.ndarray, box: Box, out_SxSx3: np.ndarray) -> Non
     cv2.resize(cut, out_SxSx3.shape[1::-1], out_SxSx3, interpolation=cv2.INTER_LINEAR)
 
 
-def crops_of_frames(video: Video, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
-    """What `Video.crops` promises, by whole frames; for videos that know no cheaper way."""
-    indices = sorted({index for index, _ in places})
-    frames = dict(zip(indices, video.frames(indices)))
+Pictures = Callable[[Sequence[int]], Iterable[tuple[int, np.ndarray]]]
+"""Indices of frames, none twice -> each of them with its frame, in any order."""
+
+
+def crops_of_pictures(
+    pictures: Pictures, places: Sequence[tuple[int, Box]], size: int
+) -> np.ndarray:
+    """What `Video.crops` promises, frame by frame: each is cut while it is still in the cache.
+
+    Args:
+      pictures: gives the frames; each one may be overwritten when the next is asked for.
+      places: as in `Video.crops`.
+      size: likewise.
+    """
+    rows: dict[int, list[int]] = {}
+    for row, (index, _) in enumerate(places):
+        rows.setdefault(index, []).append(row)
     cut_NxSxSx3 = np.empty((len(places), size, size, 3), np.uint8)
-    for out, (index, box) in zip(cut_NxSxSx3, places):
-        resize_crop(frames[index], box, out)
+    for index, frame_HxWx3 in pictures(list(rows)):
+        for row in rows[index]:
+            resize_crop(frame_HxWx3, places[row][1], cut_NxSxSx3[row])
     return cut_NxSxSx3
+
+
+def crops_of_frames(video: Video, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
+    """What `Video.crops` promises, by `Video.frames`; for videos that know no cheaper way."""
+    return crops_of_pictures(lambda indices: zip(indices, video.frames(indices)), places, size)
 
 
 def evaluation_crops(

@@ -29,6 +29,7 @@ ATTEMPTS = 2
 
 
 _START_S = 120.0  # for processes to start
+_REPLACE_S = 10.0  # for those in place of others, when the pool is closed; tasks may be before them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +61,9 @@ class IsolatedPool(Generic[T, R]):
             initargs=(function,),
             context=multiprocessing.get_context("spawn"),
         )
-        ready: set[int] = set()
+        self._replacing = False  # whether a process was killed or died, and another is starting
         with _signals_kept_from_children():
-            # Those that are still starting when the pool is closed would complain.
-            while len(ready) < workers:
-                polls = [self._pool.schedule(_say_ready) for _ in range(workers)]
-                ready |= {poll.result(timeout=_START_S) for poll in polls}
+            self._wait_until_started(_START_S)
 
     def submit(self, argument: T) -> Future:
         """Schedules the function; hand the future to `result`."""
@@ -81,8 +79,10 @@ class IsolatedPool(Generic[T, R]):
             try:
                 return future.result()
             except TimeoutError:
+                self._replacing = True
                 return Lost(f"reading it took more than {self._timeout:g} s and was given up")
             except pebble.ProcessExpired as error:
+                self._replacing = True
                 if attempt == ATTEMPTS:
                     return Lost(f"its decoder crashed {ATTEMPTS} times ({_death(error.exitcode)})")
                 future = self.submit(argument)
@@ -106,8 +106,18 @@ class IsolatedPool(Generic[T, R]):
 
     def close(self) -> None:
         """Stops the processes; running tasks are lost."""
+        if self._replacing:
+            with contextlib.suppress(TimeoutError, pebble.ProcessExpired):
+                self._wait_until_started(_REPLACE_S)
         self._pool.stop()
         self._pool.join()
+
+    def _wait_until_started(self, seconds: float) -> None:
+        # Those that are still starting when the pool is closed would complain.
+        ready: set[int] = set()
+        while len(ready) < self._workers:
+            polls = [self._pool.schedule(_say_ready) for _ in range(self._workers)]
+            ready |= {poll.result(timeout=seconds) for poll in polls}
 
     def __enter__(self) -> IsolatedPool[T, R]:
         return self
@@ -124,9 +134,12 @@ def isolated_map(
     Args:
       function: as for `IsolatedPool`.
       arguments: what it is applied to; drawn as results are taken.
-      workers: processes.
+      workers: processes; 0 = in this one, which nothing protects.
       timeout: seconds for each argument.
     """
+    if not workers:
+        yield from ((argument, function(argument)) for argument in arguments)
+        return
     with IsolatedPool(function, workers, timeout) as pool:
         yield from pool.map(arguments)
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 
 import numpy as np
 
 from data_pipelines.errors import BadVideo, UserError
+from data_pipelines.isolation import Lost, isolated_map
 from data_pipelines.spec import InputSpec
 from data_pipelines.video import Source
 
 _LOOKED_AT = 32  # videos opened (headers and packet times only; nothing is decoded)
+_PROCESSES = 4  # at most: more would take longer to start than to open so few
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,21 +34,29 @@ class Survey:
     bad: tuple[tuple[str, str], ...]
 
 
-def survey(source: Source, spec: InputSpec) -> Survey:
+def survey(source: Source, spec: InputSpec, *, workers: int = 0, timeout: float = 60.0) -> Survey:
     """Opens up to 32 videos of `source`.
+
+    Args:
+      source: the videos.
+      spec: the clips wanted of them.
+      workers: processes that open them, since a file may hang or crash what reads it; 0 = this one.
+      timeout: seconds after which opening a video is given up, with workers.
 
     Raises:
       UserError: none of them can be opened, or a clip of `spec` is longer than every one.
     """
     indices = np.unique(np.linspace(0, len(source) - 1, _LOOKED_AT).round().astype(int))
     lengths, seconds, bad = [], [], []
-    for index in indices.tolist():
-        try:
-            with contextlib.closing(source.open(index)) as video:
-                lengths.append(len(video.times))
-                seconds.append(float(video.times[-1]))
-        except BadVideo as error:
-            bad.append((error.path, error.reason))
+    look = functools.partial(_look, source)
+    for index, found in isolated_map(
+        look, indices.tolist(), workers=min(workers, _PROCESSES), timeout=timeout
+    ):
+        if isinstance(found, BadVideo | Lost):
+            bad.append((source.info(index).path, found.reason))
+        else:
+            lengths.append(found[0])
+            seconds.append(found[1])
     if not lengths:
         path, reason = bad[0]
         raise UserError(
@@ -66,3 +77,12 @@ def survey(source: Source, spec: InputSpec) -> Survey:
         frames=(min(lengths), int(np.median(lengths)), max(lengths)),
         bad=tuple(bad),
     )
+
+
+def _look(source: Source, index: int) -> tuple[int, float] | BadVideo:
+    """Returns the frames and seconds of a video, or why it cannot be opened."""
+    try:
+        with contextlib.closing(source.open(index)) as video:
+            return len(video.times), float(video.times[-1])
+    except BadVideo as bad:
+        return bad

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from data_pipelines.errors import UserError
 from data_pipelines.pipeline import TIMEOUT_S, evaluation_batches
 from data_pipelines.spec import InputSpec
 from data_pipelines.video import Source, VideoInfo
 
-# A host batch -> {"video": [B, V, D]} and, of methods with a classifier, "probabilities" [B, V, C].
+# A host batch -> what `Method.embed` says of it, by name, each [B, ...].
 Embed = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
+
+_MAX_TOKENS_BYTES = 32 * 2**30  # kept of one source
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A frozen network, as evaluations see it.
+
+    Attributes:
+      inputs: what its method wants delivered; decides which modalities an evaluation reads.
+      embed: its features.
+      tokens: (host batch, modality) -> what the last layer of its transformer says of every token,
+        [B, V, L, D]; None of a network that is no transformer.
+    """
+
+    inputs: InputSpec
+    embed: Embed
+    tokens: Callable[[dict[str, np.ndarray], str], np.ndarray | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,36 +39,67 @@ class Features:
     """What a network says of N videos, in the order of their source.
 
     Attributes:
-      vectors_NxVxD: float32, one vector per view (clip and crop).
-      labels_N: int, -1 = none.
+      outputs: by name, as the method's `embed` names them, float32: [N, V, D] with one vector per
+        view (clip and crop), of names that begin with "text" [N, K, D] with one per sentence,
+        "probabilities" [N, C] of a method with a classifier; and float16 [N, V, L, D] such as
+        "video_tokens" where a protocol needs every token.
+      labels_N: int, -1 = none; or float32 [N, C], the share of each class, where a video may have
+        several.
       valid_N: bool, False = could not be read; its row holds nothing of meaning.
       left_out: the videos that could not be read, each with the reason.
-      probabilities_NxC: float32, the method's own classifier averaged over views; None without one.
+      present: bool by modality, which vectors of it mean something: "audio" [N, V], False without a
+        sound track; "text" [N, K], False where there is no such sentence. A modality that is not
+        named is always there.
     """
 
-    vectors_NxVxD: np.ndarray
+    outputs: Mapping[str, np.ndarray]
     labels_N: np.ndarray
     valid_N: np.ndarray
-    left_out: tuple[tuple[VideoInfo, str], ...]
-    probabilities_NxC: np.ndarray | None = None
+    left_out: tuple[tuple[VideoInfo, str], ...] = ()
+    present: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    @property
+    def vectors_NxVxD(self) -> np.ndarray:
+        """The video tower's, one per view."""
+        return self.outputs["video"]
 
     @property
     def mean_NxD(self) -> np.ndarray:
-        """The mean over views of L2-normalised vectors."""
+        """The mean over views of the video tower's L2-normalised vectors."""
         norm = np.linalg.norm(self.vectors_NxVxD, axis=-1, keepdims=True)
         return (self.vectors_NxVxD / np.maximum(norm, 1e-12)).mean(axis=1)
 
-    def readable(self) -> Features:
-        """The same without the videos that could not be read."""
-        keep = self.valid_N
-        probabilities = self.probabilities_NxC
+    @property
+    def class_N(self) -> np.ndarray:
+        """Int [N]: the class of each video, -1 where it has none or can have several."""
+        return self.labels_N if self.labels_N.ndim == 1 else np.full(len(self.labels_N), -1)
+
+    @property
+    def labelled_N(self) -> np.ndarray:
+        """Bool [N]: which videos have a label."""
+        if self.labels_N.ndim == 2:
+            return np.any(self.labels_N > 0, axis=1)
+        return np.asarray(self.labels_N >= 0)
+
+    def is_present(self, name: str) -> np.ndarray:
+        """Which vectors of output `name` mean something: bool [N, V], or [N, K] of a text."""
+        modality = name.partition("_")[0]
+        shape = self.outputs[name].shape[:2]
+        return self.present.get(modality, np.ones(shape, bool)) & self.valid_N[:, None]
+
+    def take(self, rows: np.ndarray) -> Features:
+        """Only the videos of `rows` (indices, or bool [N]); `left_out` stays as it is."""
         return dataclasses.replace(
             self,
-            vectors_NxVxD=self.vectors_NxVxD[keep],
-            labels_N=self.labels_N[keep],
-            valid_N=self.valid_N[keep],
-            probabilities_NxC=None if probabilities is None else probabilities[keep],
+            outputs={name: value[rows] for name, value in self.outputs.items()},
+            labels_N=self.labels_N[rows],
+            valid_N=self.valid_N[rows],
+            present={name: value[rows] for name, value in self.present.items()},
         )
+
+    def readable(self) -> Features:
+        """The same without the videos that could not be read."""
+        return self.take(self.valid_N)
 
 
 def extract_features(
@@ -67,30 +117,69 @@ def extract_features(
     Args:
       embed: the frozen network on a host batch of `batch_size` videos.
       source: the videos.
-      spec: the views of each.
+      spec: the views of each, and the modalities.
       batch_size: videos per call; the last batch is padded, and padding never counted.
       workers: processes that decode.
       timeout: seconds after which a process gives a video up.
       progress: wraps the batches, to show how far it is.
     """
-    vectors, labels, valid, probabilities, left_out = [], [], [], [], []
+    outputs: dict[str, list[np.ndarray]] = {}
+    present: dict[str, list[np.ndarray]] = {}
+    labels, valid, left_out = [], [], []
     batches = evaluation_batches(
         source, spec, batch_size=batch_size, workers=workers, timeout=timeout
     )
     for batch in progress(batches):
         real = batch["index"] >= 0
-        output = embed(batch)
-        vectors.append(np.asarray(output["video"], np.float32)[real])
-        if "probabilities" in output:
-            probabilities.append(np.asarray(output["probabilities"], np.float32)[real].mean(axis=1))
+        for name, value in embed(batch).items():
+            value = value if value.dtype == np.float16 else np.asarray(value, np.float32)
+            outputs.setdefault(name, []).append(value[real])
+        for name, value in _present(batch).items():
+            present.setdefault(name, []).append(value[real])
         labels.append(batch["label"][real])
         valid.append(batch["valid"][real])
         for row in np.flatnonzero(real & ~batch["valid"]):
             left_out.append((source.info(int(batch["index"][row])), str(batch["error"][row])))
     return Features(
-        vectors_NxVxD=np.concatenate(vectors),
+        outputs={name: np.concatenate(parts) for name, parts in outputs.items()},
         labels_N=np.concatenate(labels),
         valid_N=np.concatenate(valid),
         left_out=tuple(left_out),
-        probabilities_NxC=np.concatenate(probabilities) if probabilities else None,
+        present={name: np.concatenate(parts) for name, parts in present.items()},
     )
+
+
+def _present(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Which clips of a batch have sound, and which of its sentences are some."""
+    present = {}
+    if "audio_valid" in batch:
+        present["audio"] = batch["audio_valid"]
+    if "text" in batch:
+        present["text"] = (batch["text"] != 0).any(axis=-1)
+    return present
+
+
+def with_tokens(network: Network, modalities: Sequence[str], videos: int) -> Embed:
+    """The network's `embed` with all tokens of `modalities` among its outputs, where it has any.
+
+    They are named "video_tokens" [B, V, L, D] and the like. Where tokens of `videos` videos would
+    not fit into memory, the first batch raises a UserError.
+    """
+
+    def embed(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        outputs = dict(network.embed(batch))
+        for modality in modalities:
+            tokens = network.tokens(batch, modality) if modality in batch else None
+            if tokens is None:
+                continue
+            needed = tokens.nbytes / len(tokens) * videos
+            if needed > _MAX_TOKENS_BYTES:
+                raise UserError(
+                    f"the attentive probe keeps every token of {videos} videos, "
+                    f"{needed / 2**30:.0f} GB of {modality}; lower config.eval.train_clips, "
+                    "config.eval.clips or config.data.train_videos"
+                )
+            outputs[f"{modality}_tokens"] = tokens
+        return outputs
+
+    return embed

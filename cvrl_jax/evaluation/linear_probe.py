@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -95,7 +96,7 @@ def linear_probe(
         settings,
         seed,
     )
-    probabilities_MxC = _mean_softmax(test_features_MxVxD, kernel_DxC, bias_C)
+    probabilities_MxC = _mean_probabilities(test_features_MxVxD, kernel_DxC, bias_C, _softmax)
     best_Mx5 = np.argsort(-probabilities_MxC, axis=1, kind="stable")[:, :5]
     hit = np.where((best_Mx5 == test_labels_M[:, None]).any(axis=1), test_labels_M, -1)
     return LinearProbeResult(
@@ -106,6 +107,33 @@ def linear_probe(
         kernel_DxC=kernel_DxC,
         bias_C=bias_C,
     )
+
+
+def multilabel_probe(
+    train_features_NxVxD: np.ndarray,
+    train_targets_NxC: np.ndarray,
+    test_features_MxVxD: np.ndarray,
+    settings: LinearProbeSettings,
+    seed: int,
+) -> np.ndarray:
+    """As `linear_probe`, for videos with any number of labels: one sigmoid for each class.
+
+    The loss is the sum over classes of the sigmoid cross-entropy (arXiv 2104.11178, A.3).
+
+    Args:
+      train_features_NxVxD: V views of each training video.
+      train_targets_NxC: in [0, 1], the share of each class.
+      test_features_MxVxD: the test videos; their number of views may differ from training.
+      settings: how to train.
+      seed: of the initial weights and of the order of videos and views.
+
+    Returns:
+      Probabilities float32 [M, C], averaged over the views of a video.
+    """
+    targets_NxC = np.asarray(train_targets_NxC, np.float32)
+    features_NxVxD = normalise(train_features_NxVxD)
+    parameters = _train(features_NxVxD, targets_NxC, targets_NxC.shape[1], settings, seed)
+    return _mean_probabilities(test_features_MxVxD, *parameters, _sigmoid)
 
 
 def initial_parameters(key: jax.Array, features: int, classes: int) -> tuple[jax.Array, jax.Array]:
@@ -127,23 +155,23 @@ def probe_schedule(settings: LinearProbeSettings, steps: int) -> optax.Schedule:
 
 def _train(
     features_NxVxD: np.ndarray,
-    labels_N: np.ndarray,
+    labels: np.ndarray,
     classes: int,
     settings: LinearProbeSettings,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the trained kernel [D, C] and bias [C]."""
+    """Returns the trained kernel [D, C] and bias [C]; `labels` are int [N] or float [N, C]."""
     videos, views, dimension = features_NxVxD.shape
     batch = min(settings.batch_size, videos)
     steps = videos // batch
     parameters = initial_parameters(jax.random.key(seed), dimension, classes)
     carry = (parameters, _optimizer(settings, steps * settings.epochs).init(parameters))
-    features, labels = jnp.asarray(features_NxVxD), jnp.asarray(labels_N)
+    features, targets = jnp.asarray(features_NxVxD), jnp.asarray(labels)
     order = np.random.default_rng(seed)
     for _ in range(settings.epochs):
         video_SxB = order.permutation(videos)[: steps * batch].reshape(steps, batch)
         view_SxB = order.integers(views, size=(steps, batch))
-        carry = _epoch(carry, features, labels, video_SxB, view_SxB, settings)
+        carry = _epoch(carry, features, targets, video_SxB, view_SxB, settings)
     kernel_DxC, bias_C = carry[0]
     return np.asarray(kernel_DxC), np.asarray(bias_C)
 
@@ -153,32 +181,45 @@ def _optimizer(settings: LinearProbeSettings, steps: int) -> optax.GradientTrans
 
 
 @functools.partial(jax.jit, static_argnames="settings")
-def _epoch(carry, features_NxVxD, labels_N, video_SxB, view_SxB, settings):
+def _epoch(carry, features_NxVxD, labels, video_SxB, view_SxB, settings):
     """Takes S steps in one compiled loop; `carry` is (parameters, state of the optimiser)."""
     optimizer = _optimizer(settings, len(video_SxB) * settings.epochs)
 
-    def loss(parameters, x_BxD, y_B):
+    def loss(parameters, x_BxD, y):
         logits_BxC = jnp.dot(x_BxD, parameters[0], precision="highest") + parameters[1]
-        return optax.softmax_cross_entropy_with_integer_labels(logits_BxC, y_B).mean()
+        if y.ndim == 2:
+            return optax.sigmoid_binary_cross_entropy(logits_BxC, y).sum(axis=-1).mean()
+        return optax.softmax_cross_entropy_with_integer_labels(logits_BxC, y).mean()
 
     def step(carry, choice):
         parameters, state = carry
         video_B, view_B = choice
-        gradients = jax.grad(loss)(parameters, features_NxVxD[video_B, view_B], labels_N[video_B])
+        gradients = jax.grad(loss)(parameters, features_NxVxD[video_B, view_B], labels[video_B])
         updates, state = optimizer.update(gradients, state, parameters)
         return (optax.apply_updates(parameters, updates), state), None
 
     return jax.lax.scan(step, carry, (video_SxB, view_SxB))[0]
 
 
-def _mean_softmax(
-    features_MxVxD: np.ndarray, kernel_DxC: np.ndarray, bias_C: np.ndarray, chunk: int = 256
+def _mean_probabilities(
+    features_MxVxD: np.ndarray,
+    kernel_DxC: np.ndarray,
+    bias_C: np.ndarray,
+    link: Callable[[np.ndarray], np.ndarray],
+    chunk: int = 256,
 ) -> np.ndarray:
-    """Returns the softmax averaged over views, float32 [M, C], `chunk` videos at a time."""
+    """Returns `link(logits)` averaged over views, float32 [M, C], `chunk` videos at a time."""
     result = np.empty((len(features_MxVxD), len(bias_C)), np.float32)
     for begin in range(0, len(features_MxVxD), chunk):
         rows = slice(begin, begin + chunk)
-        logits = normalise(features_MxVxD[rows]) @ kernel_DxC + bias_C
-        exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        result[rows] = (exponents / exponents.sum(axis=-1, keepdims=True)).mean(axis=1)
+        result[rows] = link(normalise(features_MxVxD[rows]) @ kernel_DxC + bias_C).mean(axis=1)
     return result
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponents / exponents.sum(axis=-1, keepdims=True)
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 0.5 * (1 + np.tanh(0.5 * logits))

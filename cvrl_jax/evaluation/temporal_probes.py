@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Literal
 
@@ -17,6 +18,7 @@ from cvrl_jax.evaluation.knn import normalise
 from cvrl_jax.evaluation.linear_probe import LinearProbeSettings, linear_probe
 from data_pipelines.crops import random_resized_crop_box
 from data_pipelines.errors import BadVideo
+from data_pipelines.isolation import Lost, isolated_map
 from data_pipelines.temporal_tasks import TASK_CLASSES, TemporalExample, temporal_clips
 from data_pipelines.video import Box, Source, Video
 
@@ -37,6 +39,8 @@ class TemporalProbeSettings:
       max_videos: of each source, evenly spaced; all where there are fewer.
       area: range of the crop as a share of the picture.
       aspect: range of its width over height.
+      workers: processes that decode; 0 = in this one.
+      timeout: seconds after which a video is given up, with workers.
       probe: how the linear classifiers are trained.
     """
 
@@ -48,6 +52,8 @@ class TemporalProbeSettings:
     max_videos: int = 2000
     area: tuple[float, float] = (0.3, 1.0)
     aspect: tuple[float, float] = (0.5, 2.0)
+    workers: int = 0
+    timeout: float = 60.0
     probe: LinearProbeSettings = dataclasses.field(default_factory=LinearProbeSettings)
 
 
@@ -128,12 +134,13 @@ def _examples(
     waiting: list[np.ndarray] = []
     unreadable = clips_seen = 0
     count = min(len(source), settings.max_videos)
-    for index in np.linspace(0, len(source) - 1, count).astype(int):
-        rng = np.random.default_rng((*seed, int(index)))
-        try:
-            with contextlib.closing(source.open(int(index))) as video:
-                clips = _video_clips(video, rng, settings)
-        except BadVideo:
+    for _, clips in isolated_map(
+        functools.partial(_clips_of, source, settings, seed),
+        np.linspace(0, len(source) - 1, count).astype(int).tolist(),
+        workers=settings.workers,
+        timeout=settings.timeout,
+    ):
+        if isinstance(clips, BadVideo | Lost):
             unreadable += 1
             continue
         for task, examples in clips.items():
@@ -152,6 +159,18 @@ def _examples(
         features.append(np.asarray(embed(np.pad(batch, padding)))[: len(batch)])
     stacked = normalise(np.concatenate(features)) if features else np.zeros((0, 1), np.float32)
     return _Examples(stacked, rows, labels, short, unreadable)
+
+
+def _clips_of(
+    source: Source, settings: TemporalProbeSettings, seed: tuple[int, int], index: int
+) -> dict[str, list[list[np.ndarray]]] | BadVideo:
+    """Returns the clips of one video by task and label, or why it cannot be read."""
+    rng = np.random.default_rng((*seed, index))
+    try:
+        with contextlib.closing(source.open(index)) as video:
+            return _video_clips(video, rng, settings)
+    except BadVideo as bad:
+        return bad
 
 
 def _video_clips(

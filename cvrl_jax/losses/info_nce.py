@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from cvrl_jax.losses import numerics
+from cvrl_jax.losses.negatives import Way, negatives_logsumexp, negatives_statistics
 from data_pipelines.errors import UserError
-
-_MASKED = -1e9  # finite: a row with every candidate masked must still have a finite logsumexp
 
 
 def info_nce(
@@ -19,13 +18,14 @@ def info_nce(
     temperature: float = 0.1,
     valid_B: jax.Array | None = None,
     reduction: Literal["sum", "mean"] = "sum",
+    way: Way = "auto",
 ) -> jax.Array:
     """The contrastive loss of CVRL (arXiv 2008.03800, eq. 1).
 
     Clip i of one view is the anchor, clip i of the other view its positive; the 2B - 2 clips of the
-    other videos, of both views, are its negatives. Each view serves as anchor in turn. Under `jit`
-    with the batch sharded, the formula reads the global batch, so its value and its gradient do not
-    depend on the number of devices. Logits are float32 for every input type.
+    other videos, of both views, are its negatives. Each view serves as anchor in turn. The other
+    videos are those of the global batch, so value and gradient do not depend on the number of
+    devices (of the mesh in use). Logits are float32 for every input type.
 
     Args:
       z1_BxD: [B, D] embeddings of the first clips, of any length: they are L2-normalised here.
@@ -35,22 +35,29 @@ def info_nce(
         means that all rows count.
       reduction: how the two anchor directions combine. 'sum' is the published CVRL code, 'mean' is
         SimCLR (arXiv 2002.05709, algorithm 1): half of it.
+      way: how the negatives of other devices are met, see `negatives.py`; the numbers are the same.
 
     Returns:
       A float32 scalar, averaged over the valid rows; 0 when there are none.
 
     Raises:
-      UserError: `reduction` is neither 'sum' nor 'mean'.
+      UserError: `reduction` is neither 'sum' nor 'mean', or there is no such `way`.
     """
     if reduction not in ("sum", "mean"):
         raise UserError(f"info_nce: reduction={reduction!r} is unknown; use 'sum' or 'mean'")
     valid_B = numerics.all_valid(valid_B, z1_BxD.shape[0])
     a_BxD, b_BxD = _unit_rows(z1_BxD, valid_B), _unit_rows(z2_BxD, valid_B)
-    ab_BxB = _logits(a_BxD, b_BxD, temperature)
-    negative_BxB = valid_B[None, :] & ~jnp.eye(valid_B.size, dtype=bool)
-    aa_BxB = jnp.where(negative_BxB, _logits(a_BxD, a_BxD, temperature), _MASKED)
-    bb_BxB = jnp.where(negative_BxB, _logits(b_BxD, b_BxD, temperature), _MASKED)
-    both = _one_direction(ab_BxB, aa_BxB, valid_B) + _one_direction(ab_BxB.T, bb_BxB, valid_B)
+    positive_B = jnp.sum(a_BxD * b_BxD, axis=1) / temperature
+
+    def negatives(x_BxD: jax.Array, y_BxD: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return negatives_logsumexp(x_BxD, y_BxD, valid_B, valid_B, temperature, way)
+
+    from_a_B, from_b_B = negatives(a_BxD, b_BxD)
+    within_a_B, within_b_B = negatives(a_BxD, a_BxD)[0], negatives(b_BxD, b_BxD)[0]
+    both_B = -2 * positive_B
+    for across_B, within_B in ((from_a_B, within_a_B), (from_b_B, within_b_B)):
+        both_B += jnp.logaddexp(jnp.logaddexp(across_B, within_B), positive_B)
+    both = numerics.mean_over_valid(both_B, valid_B)
     return both if reduction == "sum" else both / 2
 
 
@@ -78,11 +85,14 @@ def contrast_metrics(
         log(number of valid rows); stuck at the upper end, the embeddings do not separate.
     """
     valid_B = numerics.all_valid(valid_B, z1_BxD.shape[0])
-    ab_BxB = _logits(_unit_rows(z1_BxD, valid_B), _unit_rows(z2_BxD, valid_B), temperature)
-    ab_BxB = jax.lax.stop_gradient(jnp.where(valid_B[None, :], ab_BxB, _MASKED))
-    found_B = jnp.argmax(ab_BxB, axis=-1) == jnp.arange(valid_B.size)
-    log_p_BxB = jax.nn.log_softmax(ab_BxB, axis=-1)
-    entropy_B = -jnp.sum(jnp.exp(log_p_BxB) * log_p_BxB, axis=-1)
+    a_BxD, b_BxD = _unit_rows(z1_BxD, valid_B), _unit_rows(z2_BxD, valid_B)
+    positive_B = jax.lax.stop_gradient(jnp.sum(a_BxD * b_BxD, axis=1) / temperature)
+    highest_B, others_B, mean_B = negatives_statistics(a_BxD, b_BxD, valid_B, valid_B, temperature)
+    found_B = positive_B > highest_B
+    all_B = jnp.logaddexp(others_B, positive_B)
+    # The entropy of a softmax is its log-sum-exp less the mean logit.
+    own_B, other_B = jnp.exp(positive_B - all_B), jnp.exp(others_B - all_B)
+    entropy_B = all_B - own_B * positive_B - other_B * mean_B
     return {
         "contrast_accuracy": numerics.mean_over_valid(found_B.astype(jnp.float32), valid_B),
         "contrast_entropy": numerics.mean_over_valid(entropy_B, valid_B),
@@ -91,17 +101,3 @@ def contrast_metrics(
 
 def _unit_rows(z_BxD: jax.Array, valid_B: jax.Array) -> jax.Array:
     return numerics.l2_normalize(numerics.zero_invalid_rows(z_BxD, valid_B))
-
-
-def _logits(x_BxD: jax.Array, y_BxD: jax.Array, temperature: float) -> jax.Array:
-    # By default accelerators multiply float32 in fewer bits; the temperature would magnify that.
-    return jnp.matmul(x_BxD, y_BxD.T, precision=jax.lax.Precision.HIGHEST) / temperature
-
-
-def _one_direction(cross_BxB: jax.Array, same_BxB: jax.Array, valid_B: jax.Array) -> jax.Array:
-    """Mean cross-entropy of the diagonal of `cross_BxB` among both blocks of candidates."""
-    positive_B = jnp.diagonal(cross_BxB)
-    cross_BxB = jnp.where(valid_B[None, :], cross_BxB, _MASKED)
-    candidates_Bx2B = jnp.concatenate([cross_BxB, same_BxB], axis=1)
-    loss_B = jax.nn.logsumexp(candidates_Bx2B, axis=1) - positive_B
-    return numerics.mean_over_valid(loss_B, valid_B)

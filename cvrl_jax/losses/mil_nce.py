@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from cvrl_jax.losses import numerics
+from cvrl_jax.losses.negatives import Way, negatives_logsumexp, negatives_statistics
+from cvrl_jax.losses.ring import MASKED
 from data_pipelines.errors import UserError
 from data_pipelines.suggest import nearest
 
 Form = Literal["paper", "released"]
 NCE_FORMS: tuple[Form, ...] = get_args(Form)
-
-_MASKED = -1e9  # finite: a row with every candidate masked must still have a finite logsumexp
 
 
 def mil_nce(
@@ -24,6 +24,7 @@ def mil_nce(
     x_valid_B: jax.Array | None = None,
     y_valid_BxK: jax.Array | None = None,
     form: Form = "paper",
+    way: Way = "auto",
 ) -> jax.Array:
     """MIL-NCE (Miech et al., arXiv 1912.06430, eq. 1; VATT, arXiv 2104.11178, 3.4).
 
@@ -36,8 +37,8 @@ def mil_nce(
                                            directions side by side, so that P stands in both. Its
                                            floor is log 2, not 0.
 
-    With K = 1 it is the NCE of video and audio. Under `jit` with the batch sharded, the formula
-    reads the global batch, so its value and its gradient do not depend on the number of devices.
+    With K = 1 it is the NCE of video and audio. The other examples are those of the global batch,
+    so value and gradient do not depend on the number of devices (of the mesh in use).
 
     Args:
       x_BxD: [B, D] embeddings of any length: L2-normalised here, in float32.
@@ -46,28 +47,34 @@ def mil_nce(
       x_valid_B: bool [B]; a false x is in no pair. None means that all are there.
       y_valid_BxK: bool [B, K]; a false y is in no pair.
       form: see above.
+      way: how the negatives of other devices are met, see `negatives.py`; the numbers are the same.
 
     Returns:
       A float32 scalar, averaged over the examples with an x and at least one y; 0, with no
       gradient, when there are none.
 
     Raises:
-      UserError: `form` is unknown.
+      UserError: `form` or `way` is unknown.
     """
     if form not in NCE_FORMS:
         raise UserError(f"mil_nce: form={form!r} is unknown; {nearest(form, NCE_FORMS)}")
-    x_valid_B, y_valid_BxK, logits_BxBxK = _logits(x_BxD, y_BxKxD, x_valid_B, y_valid_BxK)
-    logits_BxBxK = jnp.where(
-        x_valid_B[:, None, None] & y_valid_BxK[None], logits_BxBxK / temperature, _MASKED
+    x_valid_B, y_valid_BxK, x_BxD, y_BxKxD = _unit(x_BxD, y_BxKxD, x_valid_B, y_valid_BxK)
+    own_BxK = jnp.einsum("bd,bkd->bk", x_BxD, y_BxKxD, precision="highest") / temperature
+    own_BxK = jnp.where(x_valid_B[:, None] & y_valid_BxK, own_BxK, MASKED)
+    positive_B = jax.nn.logsumexp(own_BxK, axis=1)
+    of_x_B, of_y_N = negatives_logsumexp(
+        x_BxD,
+        y_BxKxD.reshape(-1, x_BxD.shape[1]),
+        x_valid_B,
+        y_valid_BxK.reshape(-1),
+        temperature,
+        way,
     )
-    own_BxBx1 = jnp.eye(x_valid_B.size, dtype=bool)[..., None]
-    own_BxBxK = jnp.where(own_BxBx1, logits_BxBxK, _MASKED)
-    positive_B = jax.nn.logsumexp(own_BxBxK, axis=(1, 2))
-    of_x_B = jax.nn.logsumexp(logits_BxBxK, axis=(1, 2))
-    others = logits_BxBxK if form == "released" else jnp.where(own_BxBx1, _MASKED, logits_BxBxK)
-    of_y_B = jax.nn.logsumexp(others, axis=(0, 2))
-    loss_B = jnp.logaddexp(of_x_B, of_y_B) - positive_B
-    return numerics.mean_over_valid(loss_B, x_valid_B & y_valid_BxK.any(axis=1))
+    of_y_B = jax.nn.logsumexp(of_y_N.reshape(y_valid_BxK.shape), axis=1)
+    pairs_B = jnp.logaddexp(jnp.logaddexp(of_x_B, of_y_B), positive_B)
+    if form == "released":
+        pairs_B = jnp.logaddexp(pairs_B, positive_B)
+    return numerics.mean_over_valid(pairs_B - positive_B, x_valid_B & y_valid_BxK.any(axis=1))
 
 
 def matching_accuracy(
@@ -87,20 +94,23 @@ def matching_accuracy(
     Returns:
       A float32 scalar in [0, 1] without gradient, averaged as in `mil_nce`.
     """
-    x_valid_B, y_valid_BxK, logits_BxBxK = _logits(x_BxD, y_BxKxD, x_valid_B, y_valid_BxK)
-    best_BxB = jnp.where(y_valid_BxK[None], logits_BxBxK, _MASKED).max(axis=2)
-    found_B = jnp.argmax(best_BxB, axis=1) == jnp.arange(x_valid_B.size)
+    x_valid_B, y_valid_BxK, x_BxD, y_BxKxD = _unit(x_BxD, y_BxKxD, x_valid_B, y_valid_BxK)
+    own_BxK = jnp.where(y_valid_BxK, jnp.einsum("bd,bkd->bk", x_BxD, y_BxKxD), MASKED)
+    highest_B, _, _ = negatives_statistics(
+        x_BxD, y_BxKxD.reshape(-1, x_BxD.shape[1]), x_valid_B, y_valid_BxK.reshape(-1), 1.0
+    )
+    found_B = own_BxK.max(axis=1) > highest_B
     counts_B = x_valid_B & y_valid_BxK.any(axis=1)
     return numerics.mean_over_valid(found_B.astype(jnp.float32), counts_B)
 
 
-def _logits(
+def _unit(
     x_BxD: jax.Array,
     y_BxKxD: jax.Array,
     x_valid_B: jax.Array | None,
     y_valid_BxK: jax.Array | None,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The masks, filled in, and the cosine similarity of x_i with y_jk at [i, j, k]."""
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """The masks, filled in, and the embeddings as unit vectors."""
     count, candidates, size = y_BxKxD.shape
     x_valid_B = numerics.all_valid(x_valid_B, count)
     y_valid_N = numerics.all_valid(
@@ -108,6 +118,4 @@ def _logits(
     )
     x = numerics.l2_normalize(numerics.zero_invalid_rows(x_BxD, x_valid_B))
     y = numerics.l2_normalize(numerics.zero_invalid_rows(y_BxKxD.reshape(-1, size), y_valid_N))
-    # By default accelerators multiply float32 in fewer bits; the temperature would magnify that.
-    cosine = jnp.matmul(x, y.T, precision=jax.lax.Precision.HIGHEST)
-    return x_valid_B, y_valid_N.reshape(count, candidates), cosine.reshape(count, -1, candidates)
+    return x_valid_B, y_valid_N.reshape(count, candidates), x, y.reshape(y_BxKxD.shape)

@@ -16,6 +16,9 @@ from cvrl_jax.methods.parts import combine, eval_part, train_part
 from cvrl_jax.methods.towers import create_tower
 from data_pipelines.errors import UserError
 from data_pipelines.spec import InputSpec
+from data_pipelines.suggest import nearest
+
+VIEW_MEANS = ("probabilities", "logits")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Supervised:
       head: features -> logits.
       augmentation: what happens to the clips on the device.
       label_smoothing: share of the target spread over all classes, in [0, 1).
+      view_mean: what the views of a video are averaged in: 'probabilities' or 'logits'.
     """
 
     inputs: InputSpec
@@ -35,6 +39,7 @@ class Supervised:
     head: nn.Module
     augmentation: Augmentation
     label_smoothing: float
+    view_mean: str
 
     def init(self, key: Array) -> Variables:
         """See Method.init."""
@@ -62,21 +67,30 @@ class Supervised:
         return variables
 
     def embed(self, variables: Variables, batch: Batch) -> dict[str, Array]:
-        """Pooled tower features, and the classifier's `probabilities` [B, V, C]."""
+        """Pooled tower features, and the classifier's `probabilities` [B, C], over all views."""
         embedded = common.embed_clips(self.tower, variables, batch)
         flat = common.merge_views(embedded["video"])
-        logits = eval_part(self.head, variables, "head", flat)
-        probabilities = common.split_views(nn.softmax(logits), batch["video"].shape[1])
-        return embedded | {"probabilities": probabilities.astype(jnp.float32)}
+        logits = eval_part(self.head, variables, "head", flat).astype(jnp.float32)
+        logits_BxVxC = common.split_views(logits, batch["video"].shape[1])
+        if self.view_mean == "logits":
+            probabilities_BxC = nn.softmax(logits_BxVxC.mean(axis=1))
+        else:
+            probabilities_BxC = nn.softmax(logits_BxVxC).mean(axis=1)
+        return embedded | {"probabilities": probabilities_BxC}
 
 
 def create(config: ConfigDict, classes: int) -> Supervised:
     """Builds the method from a config for data of `classes` labels.
 
     Raises:
-      UserError: the data has no labels.
+      UserError: the data has no labels, or a field has no such value.
     """
-    common.check_fields(config, ("label_smoothing",))
+    common.check_fields(config, ("label_smoothing", "view_mean"))
+    if config.method.view_mean not in VIEW_MEANS:
+        raise UserError(
+            f"config.method.view_mean = {config.method.view_mean!r}; "
+            f"{nearest(config.method.view_mean, VIEW_MEANS)}"
+        )
     if classes < 2:
         raise UserError(
             "method 'supervised' needs videos of at least two classes, but the data has "
@@ -88,4 +102,5 @@ def create(config: ConfigDict, classes: int) -> Supervised:
         head=models.LinearHead(classes=classes, normalize=False),
         augmentation=common.create_augmentation(config),
         label_smoothing=config.method.label_smoothing,
+        view_mean=config.method.view_mean,
     )

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import math
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from data_pipelines.errors import UserError
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 AXES = ("replica", "data", "model")
+BATCH_AXES = ("replica", "data")
+"""The axes over which the first axis of a batch is split."""
 
 
 def make_mesh() -> Mesh:
@@ -18,7 +28,27 @@ def make_mesh() -> Mesh:
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """The first axis split over replica and data."""
-    return NamedSharding(mesh, PartitionSpec(("replica", "data")))
+    return NamedSharding(mesh, PartitionSpec(BATCH_AXES))
+
+
+def in_mesh(mesh: Mesh) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A decorator: what the function traces is for `mesh`, which `batch_shards` then knows."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+            with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+                return function(*args, **kwargs)
+
+        return wrapped
+
+    return decorate
+
+
+def batch_shards() -> int:
+    """Over how many devices the mesh in use splits a batch; 1 where none is in use."""
+    sizes = jax.sharding.get_abstract_mesh().shape
+    return math.prod(sizes.get(axis, 1) for axis in BATCH_AXES)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

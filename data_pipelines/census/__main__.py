@@ -6,9 +6,8 @@ import argparse
 import json
 import os
 import pathlib
-import sys
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any
 
 from tqdm import tqdm
 
@@ -17,11 +16,14 @@ from data_pipelines.census.inputs import read_inputs
 from data_pipelines.census.outputs import write_outputs
 from data_pipelines.census.summary import Summary, as_json
 from data_pipelines.census.terminal import print_summary
+from data_pipelines.command import Parser, run
 from data_pipelines.errors import UserError
+from data_pipelines.names import as_utf8
 from data_pipelines.sources import add_section_flags, section_of
 
-_EPILOG = """Exit status: 0 when every video can be read, 1 when some are bad, 2 when the request
-cannot be met, 130 after Ctrl-C. Missing videos of a list are counted, and change no exit status."""
+_EPILOG = """Exit status: 0 when every video can be read, 1 when some are bad or none is readable, 2
+when the request cannot be met, 130 after Ctrl-C. Missing videos of a list are counted, and change
+no exit status unless all are missing."""
 
 
 def main(argv: list[str]) -> int:
@@ -55,10 +57,12 @@ def main(argv: list[str]) -> int:
         print(json.dumps(as_json(summary)))
     else:
         print_summary(summary, folder)
-    return 1 if summary.bad else 0
+    return 1 if summary.bad or not summary.readable else 0
 
 
 def _output_folder(out: str, root: str) -> pathlib.Path:
+    if as_utf8(out) != out:
+        raise UserError(f"--out={as_utf8(out)} is not UTF-8: give another name")
     folder = pathlib.Path(out).expanduser()
     if folder.resolve().is_relative_to(pathlib.Path(root).resolve()):
         raise UserError(
@@ -73,7 +77,7 @@ def _output_folder(out: str, root: str) -> pathlib.Path:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m data_pipelines.census",
         description=__doc__,
         epilog=_EPILOG,
@@ -98,24 +102,5 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; --help lists the flags")
-
-
-def run() -> None:
-    """Runs, and turns what a user can mend into one line on stderr."""
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except UserError as error:
-        # What reads the data names fields of a run's config, which are flags here.
-        text = str(error).replace("--config.data.", "--").replace("config.data.", "--")
-        print(f"error: {text}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted before the census was complete", file=sys.stderr)
-        sys.exit(130)
-
-
 if __name__ == "__main__":
-    run()
+    run(main, "interrupted before the census was complete")

@@ -28,7 +28,10 @@ def collect(
       As many records as `inputs` has, in the same order.
     """
     look = functools.partial(
-        inspect_file, root=inputs.root, decode_seconds=0.0 if quick else timeout / 2
+        inspect_file,
+        root=inputs.root,
+        limits=inputs.limits,
+        decode_seconds=0.0 if quick else timeout / 2,
     )
     to_open = [record for record in inputs.records if record.status == "readable"]
     results = isolated_map(look, to_open, workers=workers, timeout=timeout) if to_open else ()

@@ -8,8 +8,10 @@ import pathlib
 from collections.abc import Iterator, Mapping
 
 from data_pipelines.census.record import Record
+from data_pipelines.decode import Limits
 from data_pipelines.errors import UserError
-from data_pipelines.sources import DataSection, read_splits
+from data_pipelines.names import as_utf8
+from data_pipelines.sources import DataSection, limits_of, read_splits
 from data_pipelines.sources.files import FileSource, existing_folder
 from data_pipelines.sources.walk import EXTENSIONS
 
@@ -20,11 +22,13 @@ class Inputs:
 
     Attributes:
       root: the folder that paths are relative to.
+      limits: what a file may ask for before it is refused.
       records: the files, not yet opened; those that cannot be used for their name are bad already.
       missing: (path, list and line) of listed videos that do not exist.
     """
 
     root: str
+    limits: Limits
     records: tuple[Record, ...]
     missing: tuple[tuple[str, str], ...] = ()
 
@@ -39,14 +43,14 @@ def read_inputs(data: DataSection) -> Inputs:
         splits = _file_sources(data)
         root = next(iter(splits.values())).root
         missing = tuple(entry for source in splits.values() for entry in source.missing)
-        return Inputs(root, tuple(_listed(splits)), missing)
+        return Inputs(root, limits_of(data), tuple(_listed(splits)), missing)
     root = existing_folder(data.root, "the video folder")
     paths = list(_files_below(root))
     if not paths:
         raise UserError(f"the folder {root} is empty: name the folder that holds the videos")
     has_videos = any(path.lower().endswith(EXTENSIONS) and not _is_hidden(path) for path in paths)
     listed = list(_listed(_file_sources(data))) if has_videos else []
-    return Inputs(str(root), (*listed, *_unlisted(paths, listed)))
+    return Inputs(str(root), limits_of(data), (*listed, *_unlisted(paths, listed)))
 
 
 def _file_sources(data: DataSection) -> dict[str, FileSource]:
@@ -75,11 +79,11 @@ def _unlisted(paths: list[str], listed: list[Record]) -> Iterator[Record]:
         for folder in _folders_above(record.path):
             places.setdefault(folder, set()).add((record.split, record.class_name))
     for path in paths:
-        if path in known:
-            continue
         around = next((places[f] for f in _folders_above(path) if f in places), set())
         split, class_name = next(iter(around)) if len(around) == 1 else ("all", "")
         record = _named(Record(path, split, class_name, is_listed=False))
+        if record.path in known:
+            continue
         if _is_hidden(path):
             record = record.refused("hidden, so no source reads it", "other")
         yield record
@@ -106,11 +110,8 @@ def _is_hidden(path: str) -> bool:
 
 def _named(record: Record) -> Record:
     path = record.path
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-        return dataclasses.replace(record, path=shown).refused(
+    if as_utf8(path) != path:
+        return dataclasses.replace(record, path=as_utf8(path)).refused(
             "its name is not UTF-8, which no list can hold: rename it"
         )
     if path != path.strip():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import mimetypes
 import os
 import pathlib
 import stat
@@ -10,14 +11,15 @@ import stat
 import numpy as np
 
 from data_pipelines.census.record import Record
-from data_pipelines.decode import FileFacts, open_video
+from data_pipelines.decode import FileFacts, Limits, open_video
 from data_pipelines.errors import BadVideo
+from data_pipelines.sources.files import OUTSIDE, leads_out
 
 _HEAD = 4096  # bytes in which a text shows no control character
 _CONTROL = bytes(set(range(32)) - set(b"\a\b\t\n\f\r\x1b"))
 
 
-def inspect_file(record: Record, root: str, decode_seconds: float) -> Record:
+def inspect_file(record: Record, root: str, limits: Limits, decode_seconds: float) -> Record:
     """Fills in what a record says of its file's content.
 
     A file that no video source would list is opened all the same, since videos have many names;
@@ -26,9 +28,12 @@ def inspect_file(record: Record, root: str, decode_seconds: float) -> Record:
     Args:
       record: what the folder or list says of the file.
       root: the folder that its path is relative to.
+      limits: what the file may ask for before it is refused.
       decode_seconds: how long to decode frames, after those of opening; 0 for not at all.
     """
     path = str(pathlib.Path(root, record.path))
+    if not limits.follow_links and leads_out(root, path):
+        return record.refused(OUTSIDE.format(root=root))
     try:
         about = os.stat(path)
         record = dataclasses.replace(record, bytes=about.st_size)
@@ -41,7 +46,7 @@ def inspect_file(record: Record, root: str, decode_seconds: float) -> Record:
     except OSError as error:
         return record.refused(error.strerror or str(error))
     try:
-        with open_video(path, start=record.start, end=record.end) as video:
+        with open_video(path, start=record.start, end=record.end, limits=limits) as video:
             facts, size = video.facts(), video.size
             if not record.is_listed and _is_picture(facts.container):
                 return record.refused("a still picture", "other")
@@ -51,7 +56,8 @@ def inspect_file(record: Record, root: str, decode_seconds: float) -> Record:
                 record = dataclasses.replace(record, decoded=decoded, damaged=damaged)
             return record
     except BadVideo as bad:
-        return record.refused(bad.reason)
+        is_still = not record.is_listed and _is_still(record.path)
+        return record.refused(bad.reason, "other" if is_still else "bad")
 
 
 def frame_rate(times: np.ndarray, claimed: float) -> tuple[float, float]:
@@ -106,6 +112,10 @@ def _is_text(path: str) -> bool:
     with open(path, "rb") as file:
         head = file.read(_HEAD)
     return head == head.translate(None, _CONTROL)
+
+
+def _is_still(path: str) -> bool:
+    return (mimetypes.guess_type(path)[0] or "").startswith("image/")
 
 
 def _is_picture(container: str) -> bool:

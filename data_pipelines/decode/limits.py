@@ -1,4 +1,4 @@
-"""How much of the machine one file may claim."""
+"""What one file may ask for: how much of the machine, and where it may lie."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ class Limits:
       pixels: largest height times width of a picture; 8K DCI by default, the largest that cameras
         deliver (106 MB of RGB).
       frames: most frames in a file; by default 46 hours at 30 a second (160 MB of timeline).
+      hours: longest time that its frames may span.
       seconds: longest time that opening it, or decoding the frames of one example, may take.
+      follow_links: whether it may lie outside the root of its source, behind a link.
     """
 
     pixels: int = 8192 * 4320
     frames: int = 5_000_000
+    hours: float = 24.0
     seconds: float = 60.0
+    follow_links: bool = False
 
 
 DEFAULT = Limits()

@@ -12,11 +12,12 @@ from typing import Self
 import numpy as np
 from av.error import FFmpegError
 
-from data_pipelines.crops import crops_of_frames
+from data_pipelines.crops import crops_of_pictures
 from data_pipelines.decode.cursor import FrameCursor, one_line
 from data_pipelines.decode.facts import FileFacts
 from data_pipelines.decode.limits import DEFAULT, Limits, Unreadable
 from data_pipelines.decode.picture import PictureMaker
+from data_pipelines.decode.sound import SoundReader
 from data_pipelines.decode.stream import VideoStream
 from data_pipelines.errors import BadVideo
 from data_pipelines.video import Box
@@ -64,17 +65,24 @@ class VideoFileReader:
         limits: Limits,
     ) -> None:
         """Opens the file; `open_video` says how."""
-        self._path = path
+        self._path, self._content, self._limits = path, content, limits
         self._stream: VideoStream | None = None
+        self._sound: SoundReader | None = None
         self._cursor: FrameCursor | None = None
         try:
-            with _refusing(path):
+            with refusing(path):
                 self._stream = stream = VideoStream(path, content, limits)
                 self._cursor = cursor = FrameCursor(stream)
                 first, timeline = cursor.fetch(0), cursor.timeline
                 origin = float((first.pts or 0) * stream.time_base)
                 self._picture = PictureMaker(first, stream.aspect, limits.pixels)
                 self._size = self._picture.size(first)
+                hours = float(timeline.times[-1]) / 3600
+                if hours > limits.hours:
+                    raise Unreadable(
+                        f"its frames span {hours:.1f} hours, more than the limit of "
+                        f"{limits.hours:g}"
+                    )
                 inside = timeline.between(start, end)
                 if not len(inside):
                     raise Unreadable(
@@ -87,6 +95,7 @@ class VideoFileReader:
         self._first = int(inside[0])
         self.times = timeline.times[inside] - timeline.times[self._first]
         self.clock = origin + float(timeline.times[self._first])
+        self._end = math.inf if end is None else end - float(timeline.times[self._first])
 
     @property
     def size(self) -> tuple[int, int]:
@@ -95,7 +104,7 @@ class VideoFileReader:
 
     def crops(self, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
         """See `Video.crops`."""
-        return crops_of_frames(self, places, size)
+        return crops_of_pictures(self._pictures, places, size)
 
     def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Returns the frames at `indices` as uint8 [H, W, 3] RGB, square pixels, upright.
@@ -107,23 +116,40 @@ class VideoFileReader:
           IndexError: an index outside `0 <= index < L`.
           BadVideo: a wanted frame cannot be decoded, or the picture's size changes.
         """
+        pictures = dict(self._pictures(indices))
+        return [pictures[int(index)] for index in indices]
+
+    def _pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Yields the frames at `indices` with these, in order, each once; see `frames`."""
         wanted = sorted({int(index) for index in indices})
         if wanted and not 0 <= wanted[0] <= wanted[-1] < len(self.times):
             raise IndexError(f"frames {wanted[0]}..{wanted[-1]} of a video of {len(self.times)}")
-        pictures = {}
+        shape = None
         assert self._cursor is not None
-        with _refusing(self._path):
+        with refusing(self._path):
             self._cursor.want([self._first + index for index in wanted])
             for index in wanted:
-                pictures[index] = self._picture(self._cursor.fetch(self._first + index))
-            shapes = {picture.shape for picture in pictures.values()}
-            if len(shapes) > 1:
-                raise Unreadable(f"the size of its picture changes: {sorted(shapes)}")
-        return [pictures[int(index)] for index in indices]
+                picture = self._picture(self._cursor.fetch(self._first + index))
+                if picture.shape != (shape := shape or picture.shape):
+                    raise Unreadable(
+                        f"the size of its picture changes: {shape[:2]}, {picture.shape[:2]}"
+                    )
+                yield index, picture
 
     def audio(self, start: float, samples: int, rate: int) -> np.ndarray | None:
-        """See `Video.audio`."""
-        return None
+        """See `Video.audio`; a segment's sound ends with it."""
+        assert self._stream is not None
+        if self._stream.audio is None:
+            return None
+        with refusing(self._path):
+            if self._sound is None:
+                self._sound = SoundReader(self._path, self._content, self._limits)
+            wave_S = self._sound.read(self.clock + start, samples, rate)
+        inside = math.ceil((self._end - start) * rate) if math.isfinite(self._end) else samples
+        if wave_S is None or inside <= 0:
+            return None
+        wave_S[inside:] = 0.0
+        return wave_S
 
     def check(self, seconds: float = math.inf) -> tuple[int, int]:
         """Decodes the frames in order, as `frames` would, but makes no pictures of them.
@@ -139,7 +165,7 @@ class VideoFileReader:
         """
         until, damaged = time.monotonic() + seconds, 0
         assert self._cursor is not None
-        with _refusing(self._path):
+        with refusing(self._path):
             for done in range(len(self.times)):
                 if time.monotonic() >= until:
                     return done, damaged
@@ -170,8 +196,9 @@ class VideoFileReader:
         """Releases the file. Calling it twice is harmless."""
         if self._cursor is not None:
             self._cursor.let_go()
-        if self._stream is not None:
-            self._stream.close()
+        for part in (self._stream, self._sound):
+            if part is not None:
+                part.close()
 
     def __enter__(self) -> Self:
         return self
@@ -186,7 +213,7 @@ class VideoFileReader:
 
 
 @contextlib.contextmanager
-def _refusing(path: str) -> Iterator[None]:
+def refusing(path: str) -> Iterator[None]:
     """Turns whatever a file's content provokes into `BadVideo`."""
     try:
         yield

@@ -9,27 +9,35 @@ import importlib.util
 import json
 import logging
 import os
-import signal
 import sys
 import time
 from collections.abc import Mapping
 
+from data_pipelines.command import Parser, run
 from data_pipelines.errors import UserError
 from data_pipelines.prepare.encode import STORAGES, Encoding
-from data_pipelines.prepare.shards import Job
-from data_pipelines.sources import DataSection, add_section_flags, read_splits, section_of
+from data_pipelines.prepare.plan import Job
+from data_pipelines.sources import (
+    DataSection,
+    add_section_flags,
+    limits_of,
+    read_splits,
+    section_of,
+)
 from data_pipelines.sources.listing import check_missing
 from data_pipelines.video import Source
 
 _EPILOG = """Flags of Apache Beam are passed on, such as --runner=DataflowRunner (or SparkRunner,
 FlinkRunner) with its --project, --region, --temp_location. The same command goes on after a stop.
-Exit status: 0, or 1 when more than --max_bad_fraction of the videos could not be read; all others
-are prepared all the same, and quarantine.jsonl says which are not and why."""
+Exit status: 0; 1 when more than --max_bad_fraction of the videos could not be read, while all
+others are prepared and quarantine.jsonl says which are not and why; 2 when the request cannot be
+met; 130 after Ctrl-C."""
 
 
 def main(argv: list[str]) -> int:
     """Prepares records; prints the census as its last line."""
     flags, rest = _parser().parse_known_args(argv)
+    _check(flags, rest)
     if importlib.util.find_spec("apache_beam") is None:
         raise UserError("preparing records needs Apache Beam: pip install 'cvrl_jax[prepare]'")
     # Beam warns of each optional part of its own that is not installed, and prints at length what
@@ -40,13 +48,15 @@ def main(argv: list[str]) -> int:
 
     encoding = Encoding(**{f.name: getattr(flags, f.name) for f in dataclasses.fields(Encoding)})
     cores = len(os.sched_getaffinity(0)) if is_local(rest) else 1
+    section = section_of(flags, flags.input, flags.root)
     job = Job(
-        open_input=functools.partial(_open, section_of(flags, flags.input, flags.root)),
+        open_input=functools.partial(_open, section),
         output=flags.output,
         encoding=encoding,
         videos_per_shard=flags.videos_per_shard,
         workers=flags.workers or cores,
         timeout=flags.timeout,
+        limits=limits_of(section),
     )
     began = time.monotonic()
     census = prepare(job, rest, quiet=flags.json)
@@ -59,12 +69,31 @@ def main(argv: list[str]) -> int:
             f"{census.hours:.3g} hours, {census.bytes / 1e6:.4g} MB in {seconds:.1f} s"
         )
     if census.bad > flags.max_bad_fraction * census.videos:
-        raise UserError(
-            f"{census.bad} of {census.videos} videos cannot be read, more than "
+        others = "the others are prepared and can be used" if census.written else "none is prepared"
+        print(
+            f"error: {census.bad} of {census.videos} videos cannot be read, more than "
             f"--max_bad_fraction={flags.max_bad_fraction:g}; {flags.output}/quarantine.jsonl says "
-            "why; the others are prepared and can be used"
+            f"why; {others}",
+            file=sys.stderr,
         )
+        return 1
     return 0
+
+
+def _check(flags: argparse.Namespace, beam_flags: list[str]) -> None:
+    for name, fits, fix in (
+        ("input", flags.input, "a folder or a list"),
+        ("output", flags.output, "a folder, gs://... or s3://..."),
+        ("workers", flags.workers >= 0, "at least 1, or 0 for one per core"),
+        ("timeout", flags.timeout > 0, "above 0 seconds"),
+        ("max_bad_fraction", 0 <= flags.max_bad_fraction <= 1, "from 0 to 1"),
+    ):
+        if not fits:
+            raise UserError(f"--{name}={getattr(flags, name)} must be {fix}")
+    for before, word in zip(["", *beam_flags], beam_flags):
+        is_value = before.startswith("--") and "=" not in before
+        if not word.startswith("-") and not is_value:
+            raise UserError(f"stray argument {word!r}; --help lists the flags")
 
 
 def _open(section: DataSection) -> Mapping[str, Source]:
@@ -74,9 +103,9 @@ def _open(section: DataSection) -> Mapping[str, Source]:
     return splits
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     default = Encoding()
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m data_pipelines.prepare", description=__doc__, epilog=_EPILOG,
         allow_abbrev=False,
     )  # fmt: skip
@@ -105,16 +134,5 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run() -> None:
-    """Runs, and turns what a user can mend into one line on stderr."""
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last whole shard", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
-
-
 if __name__ == "__main__":
-    run()
+    run(main, "interrupted; the same command goes on from the last whole shard")

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from data_pipelines.errors import UserError
 from data_pipelines.prepare.encode import Encoding
 from data_pipelines.prepare.plan import Shard
-from data_pipelines.prepare.schema import INDEX, DatasetInfo
+from data_pipelines.prepare.schema import INDEX, DatasetInfo, ShardFacts
 from data_pipelines.prepare.shards import Receipt, read_receipt
 from data_pipelines.prepare.storage import Storage
 from data_pipelines.video import Source
@@ -82,11 +82,9 @@ def finish(
         encoding=dataclasses.asdict(encoding),
         splits={split: sum(row["split"] == split for row in rows) for split in splits},
         shards={
-            f"{shard.name}.array_record": {
-                "bytes": receipt.bytes,
-                "videos": len(receipt.rows),
-                "sha256": receipt.sha256,
-            }
+            f"{shard.name}.array_record": ShardFacts(
+                bytes=receipt.bytes, videos=len(receipt.rows), sha256=receipt.sha256
+            )
             for shard, receipt in zip(shards, receipts)
         },
         index_sha256=hashlib.sha256(index.getvalue()).hexdigest(),

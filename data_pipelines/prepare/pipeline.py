@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from data_pipelines.errors import UserError
 from data_pipelines.prepare.census import Census, finish
-from data_pipelines.prepare.plan import Shard, claim, plan_shards
-from data_pipelines.prepare.shards import Job, ShardMaker
+from data_pipelines.prepare.plan import Job, Shard, claim, plan_shards
+from data_pipelines.prepare.shards import ShardMaker
 from data_pipelines.prepare.storage import Storage
 
 LOCAL = "DirectRunner"
@@ -61,11 +61,14 @@ def prepare(job: Job, beam_flags: Sequence[str] = (), quiet: bool = False) -> Ce
     """
     options = _options(beam_flags)
     splits, storage = job.open_input(), Storage(job.output)
-    shards = plan_shards(splits, job.encoding, job.videos_per_shard)
+    shards = plan_shards(splits, job)
     claim(storage, shards)
     global _bar
     with tqdm(total=sum(map(len, splits.values())), unit="video", disable=quiet) as _bar:
-        pipeline = beam.Pipeline(options=options)
+        try:
+            pipeline = beam.Pipeline(options=options)
+        except (ValueError, ImportError) as error:  # no such runner, or its package is missing
+            raise UserError(f"Apache Beam cannot start: {' '.join(str(error).split())}") from error
         _ = (
             pipeline
             | "Shards" >> beam.Create(shards)

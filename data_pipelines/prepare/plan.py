@@ -1,18 +1,48 @@
-"""Which video goes into which shard: a function of the list of videos alone."""
+"""What to prepare, and which video goes into which shard: a function of the list of videos."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
+import os
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from data_pipelines.decode import Limits
+from data_pipelines.decode.limits import DEFAULT
 from data_pipelines.errors import UserError
 from data_pipelines.prepare.encode import Encoding
 from data_pipelines.prepare.schema import VERSION
 from data_pipelines.prepare.storage import Storage
-from data_pipelines.video import Source
+from data_pipelines.sources.files import FileSource
+from data_pipelines.video import Source, VideoInfo
+
+_LONGEST_NAME = 200  # of a shard, without ending; file systems allow 255 bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What to prepare, and how; picklable.
+
+    Attributes:
+      open_input: gives the splits; called on every machine that takes part, with equal results.
+      output: folder or URL.
+      encoding: how videos are stored.
+      videos_per_shard: at least 1.
+      workers: processes that transcode, on each machine that takes part.
+      timeout: seconds after which a video is given up.
+      limits: those of the sources; part of the plan, since what is quarantined depends on them.
+    """
+
+    open_input: Callable[[], Mapping[str, Source]]
+    output: str
+    encoding: Encoding
+    videos_per_shard: int = 256
+    workers: int = 1
+    timeout: float = 600.0
+    limits: Limits = DEFAULT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +54,8 @@ class Shard:
       split: where its videos are from.
       start: index of the first of them.
       stop: index behind the last of them.
-      digest: of all that its content depends on, but for the video files and the software.
+      digest: of all that its content depends on, but for the software; of the video files, their
+        sizes and times of change.
     """
 
     name: str
@@ -34,14 +65,13 @@ class Shard:
     digest: str
 
 
-def plan_shards(
-    splits: Mapping[str, Source], encoding: Encoding, videos_per_shard: int
-) -> list[Shard]:
+def plan_shards(splits: Mapping[str, Source], job: Job) -> list[Shard]:
     """Cuts every split into shards of equal length; the last one may be shorter.
 
     Raises:
       UserError: two videos have the same id, or shards would be empty.
     """
+    videos_per_shard = job.videos_per_shard
     if videos_per_shard < 1:
         raise UserError(f"--videos_per_shard={videos_per_shard} must be at least 1")
     shards: list[Shard] = []
@@ -59,10 +89,15 @@ def plan_shards(
                         "ids must be unique; list it once"
                     )
                 seen[info.id] = split
-            content = [VERSION, dataclasses.asdict(encoding), source.classes]
-            content += [dataclasses.astuple(info) for info in infos]
+            content: list[Any] = [VERSION, job.timeout, source.classes]
+            content += [dataclasses.asdict(job.encoding), dataclasses.asdict(job.limits)]
+            content += [(dataclasses.astuple(info), _file_state(source, info)) for info in infos]
             # Split names come from the user's data, and a file name must not lead elsewhere.
             name = f"{urllib.parse.quote(split, safe='')}-{number:05d}-of-{count:05d}"
+            if len(name) > _LONGEST_NAME:
+                raise UserError(
+                    f"the name of split {split[:40]!r}... is too long for a file's name"
+                )
             shards.append(Shard(name, split, start, stop, _digest(content)))
     return shards
 
@@ -73,14 +108,32 @@ def claim(storage: Storage, shards: list[Shard]) -> None:
     Raises:
       UserError: it holds records of other videos or with other settings.
     """
-    digest = _digest([dataclasses.astuple(shard) for shard in shards])
-    if storage.size("plan.json") is None:
-        storage.write("plan.json", json.dumps({"digest": digest}).encode())
-    elif json.loads(storage.read("plan.json"))["digest"] != digest:
+    plan = json.dumps({"digest": _digest([dataclasses.astuple(shard) for shard in shards])})
+    try:
+        if storage.size("plan.json") is None:
+            storage.write("plan.json", plan.encode())
+        elif storage.read("plan.json") != plan.encode():
+            raise UserError(
+                f"{storage.root} holds records of another list of videos, of files that have "
+                "changed since, or with other settings: name another --output, or remove that "
+                "folder"
+            )
+    except OSError as error:
         raise UserError(
-            f"{storage.root} holds records of another list of videos or with other settings: "
-            "name another --output, or remove that folder"
-        )
+            f"{storage.root} cannot be written to ({error.strerror or error}): name another "
+            "--output"
+        ) from error
+
+
+def _file_state(source: Source, info: VideoInfo) -> tuple[int, int] | None:
+    """Bytes of a video's file and the second in which it changed, None where there is none."""
+    if not isinstance(source, FileSource):
+        return None
+    try:
+        about = os.stat(info.path)
+    except OSError:
+        return None
+    return about.st_size, int(about.st_mtime)
 
 
 def _digest(content: object) -> str:

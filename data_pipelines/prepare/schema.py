@@ -6,20 +6,19 @@ A prepared collection is a folder, local or in an object store:
 - `index.parquet`: one row per video (`INDEX`), split by split, in the order of the input.
 - `shards/SPLIT-00000-of-00010.array_record`: ArrayRecord files (options
   "group_size:1,uncompressed"; frames are compressed already), one record per video.
-- `shards/SPLIT-00000-of-00010.json`: a receipt for each, and `plan.json`: a digest of the input and
-  the settings. By them a stopped preparation goes on; a reader needs neither.
+- `shards/SPLIT-00000-of-00010.receipt`: a receipt for each, and `plan.json`: a digest of the input
+  and the settings. By them a stopped preparation goes on; a reader needs neither.
 - `quarantine.jsonl`: {"id", "path", "reason"} of every video that could not be read.
 
-A record is a msgpack map with the fields of `Record` by name; `bytes` are msgpack binary.
+A record is a msgpack map with the fields of `Record` by name; `bytes` are msgpack binary, and
+captions are maps with the fields of `Caption`.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from typing import Any
+from typing import Annotated, Any
 
-import msgpack
+import msgspec
 import pyarrow as pa
 
 from data_pipelines.errors import UserError
@@ -52,8 +51,14 @@ INDEX = pa.schema(
 )  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True)
-class Record:
+Pixels = Annotated[int, msgspec.Meta(ge=1, le=65_535)]  # JPEG counts no further
+
+
+class _Versioned(msgspec.Struct):
+    version: int
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One video. Of `jpegs` and `h264`, one is there and the other is empty.
 
     Attributes:
@@ -74,11 +79,11 @@ class Record:
     """
 
     id: str
-    label: int
+    label: Annotated[int, msgspec.Meta(ge=-1)]
     captions: tuple[Caption, ...]
     times: tuple[float, ...]
-    height: int
-    width: int
+    height: Pixels
+    width: Pixels
     jpegs: tuple[bytes, ...]
     h264: bytes
     sound: bytes
@@ -87,9 +92,7 @@ class Record:
 
     def to_bytes(self) -> bytes:
         """The record as it is stored."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        fields["captions"] = [dataclasses.astuple(caption) for caption in self.captions]
-        return bytes(msgpack.packb(fields))  # pyright: ignore[reportArgumentType]  (its stub)
+        return msgspec.msgpack.encode(self)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Record:
@@ -98,22 +101,30 @@ class Record:
         Raises:
           ValueError: it is no record of this version; the message says what is wrong.
         """
-        fields = msgpack.unpackb(data, use_list=False)
-        if not isinstance(fields, dict):
-            raise ValueError("a record must be a msgpack map")
-        if fields.get("version") != VERSION:
-            raise ValueError(f"a record of version {fields.get('version')}, not {VERSION}")
-        missing = {f.name for f in dataclasses.fields(cls)} ^ fields.keys()
-        if missing:
-            raise ValueError(
-                f"fields are missing or unknown: {', '.join(sorted(map(str, missing)))}"
-            )
-        fields["captions"] = tuple(Caption(*caption) for caption in fields["captions"])
-        return cls(**fields)
+        try:
+            version = msgspec.msgpack.decode(data, type=_Versioned).version
+            if version == VERSION:
+                return msgspec.msgpack.decode(data, type=cls)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise ValueError(f"it is no record: {error}") from error
+        raise ValueError(f"a record of version {version}, not {VERSION}")
 
 
-@dataclasses.dataclass(frozen=True)
-class DatasetInfo:
+class ShardFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `dataset_info.json` says of a shard file.
+
+    Attributes:
+      bytes: its size.
+      videos: records in it.
+      sha256: of the file, hexadecimal.
+    """
+
+    bytes: int
+    videos: int
+    sha256: str
+
+
+class DatasetInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What `dataset_info.json` holds.
 
     Attributes:
@@ -123,7 +134,7 @@ class DatasetInfo:
       factors: further ways to group the classes: a value for every class.
       encoding: storage ("jpeg" or "h264") and the settings it was made with.
       splits: videos of each split, in the order of the input's splits.
-      shards: of each shard file, its "bytes", "videos" and "sha256".
+      shards: the files below `shards/`, by name.
       index_sha256: of `index.parquet`.
       census: the counts that `prepare` ends with.
       versions: of the packages that made it.
@@ -134,7 +145,7 @@ class DatasetInfo:
     factors: dict[str, list[int]]
     encoding: dict[str, Any]
     splits: dict[str, int]
-    shards: dict[str, dict[str, Any]]
+    shards: dict[str, ShardFacts]
     index_sha256: str
     census: dict[str, Any]
     versions: dict[str, str]
@@ -142,21 +153,23 @@ class DatasetInfo:
 
     def to_json(self) -> str:
         """The text of `dataset_info.json`."""
-        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+        return msgspec.json.format(msgspec.json.encode(self), indent=1).decode() + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str) -> DatasetInfo:
         """Reads it back.
 
         Raises:
-          UserError: it is damaged, or of another version; `where` names the file.
+          UserError: it is damaged, contradicts itself, or is of another version; `where` names the
+            file.
         """
         try:
-            fields = json.loads(text)
-            version = fields["version"]
+            version = msgspec.json.decode(text, type=_Versioned).version
             if version == VERSION:
-                return cls(**fields | {"classes": tuple(fields["classes"])})
-        except (ValueError, KeyError, TypeError) as error:
+                info = msgspec.json.decode(text, type=cls)
+                info._check()
+                return info
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise UserError(
                 f"{where} is damaged ({error}): run data_pipelines.prepare again, or copy it anew"
             ) from error
@@ -164,3 +177,13 @@ class DatasetInfo:
             f"{where} is of schema version {version}, but this program reads version {VERSION}: "
             "prepare the videos again, or use the program that made them"
         )
+
+    def _check(self) -> None:
+        for name, values in self.factors.items():
+            if len(values) != len(self.classes):
+                raise ValueError(
+                    f"factor {name!r} has {len(values)} values for {len(self.classes)} classes"
+                )
+        for shard in self.shards:
+            if "/" in shard or "\\" in shard:
+                raise ValueError(f"shard {shard!r} is not the name of a file below shards")

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from array_record.python.array_record_module import ArrayRecordWriter
 
 from data_pipelines.errors import BadVideo, UserError
 from data_pipelines.isolation import IsolatedPool, Lost
-from data_pipelines.prepare.encode import Encoding
-from data_pipelines.prepare.plan import Shard, plan_shards
+from data_pipelines.names import as_utf8
+from data_pipelines.prepare.plan import Job, Shard, plan_shards
 from data_pipelines.prepare.schema import SHARD_OPTIONS
 from data_pipelines.prepare.storage import Storage
 from data_pipelines.prepare.transcode import Transcoder
-from data_pipelines.video import Source
 
 Progress = Callable[[int], None]
 """Is told how many videos more are done."""
@@ -24,29 +24,7 @@ Progress = Callable[[int], None]
 _AHEAD = 3  # records per worker that may wait in memory
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """What to prepare, and how; picklable.
-
-    Attributes:
-      open_input: gives the splits; called on every machine that takes part, with equal results.
-      output: folder or URL.
-      encoding: how videos are stored.
-      videos_per_shard: at least 1.
-      workers: processes that transcode, on each machine that takes part.
-      timeout: seconds after which a video is given up.
-    """
-
-    open_input: Callable[[], Mapping[str, Source]]
-    output: str
-    encoding: Encoding
-    videos_per_shard: int = 256
-    workers: int = 1
-    timeout: float = 600.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What became of the videos of a shard.
 
     Attributes:
@@ -63,12 +41,12 @@ class Receipt:
 
 
 class ShardMaker:
-    """Makes the shards of a job one by one; a context manager that holds the processes."""
+    """Makes the shards of a job one by one; holds the processes until it is closed."""
 
     def __init__(self, job: Job) -> None:
         self._storage = Storage(job.output)
         self._splits = job.open_input()
-        plan = plan_shards(self._splits, job.encoding, job.videos_per_shard)
+        plan = plan_shards(self._splits, job)
         self._plan = {shard.name: shard for shard in plan}
         self._pool = IsolatedPool(Transcoder(self._splits, job.encoding), job.workers, job.timeout)
 
@@ -76,8 +54,19 @@ class ShardMaker:
         """Makes a shard and its receipt, unless they are there and whole.
 
         Raises:
-          UserError: the input is not the one that the shard was planned from.
+          UserError: the input is not the one that the shard was planned from, or the output cannot
+            be written to.
         """
+        try:
+            self._make(shard, progress)
+        except OSError as error:
+            place = error.filename or shard_file(shard)
+            raise UserError(
+                f"{place} in {self._storage.root} cannot be read or written "
+                f"({error.strerror or error}): mend that, or name another --output"
+            ) from error
+
+    def _make(self, shard: Shard, progress: Progress) -> None:
         if self._plan.get(shard.name) != shard:
             raise UserError(
                 f"the list of videos is not the same everywhere (shard {shard.name}): "
@@ -87,9 +76,9 @@ class ShardMaker:
         if receipt is not None and _is_whole(self._storage, shard, receipt):
             progress(shard.stop - shard.start)
             return
-        receipt = self._write(shard, progress)
-        text = json.dumps(dataclasses.asdict(receipt), indent=1)
-        self._storage.write(_receipt_file(shard), text.encode())
+        content = msgspec.json.encode(self._write(shard, progress))
+        seal = hashlib.sha256(content).hexdigest().encode()
+        self._storage.write(_receipt_file(shard), seal + b"\n" + content)
 
     def _write(self, shard: Shard, progress: Progress) -> Receipt:
         source = self._splits[shard.split]
@@ -102,14 +91,15 @@ class ShardMaker:
             for (_, index), result in self._pool.map(places, _AHEAD):
                 info = source.info(index)
                 if isinstance(result, BadVideo | Lost):
-                    bad.append({"id": info.id, "path": info.path, "reason": result.reason})
+                    names = {"id": as_utf8(info.id), "path": as_utf8(info.path)}
+                    bad.append(names | {"reason": result.reason})
                 else:
                     data, content = result
                     writer.write(data)
                     rows.append(
                         {
                             "id": info.id,
-                            "path": info.path,
+                            "path": as_utf8(info.path),
                             "split": shard.split,
                             "label": info.label,
                             "captions": [dataclasses.asdict(c) for c in info.captions],
@@ -133,14 +123,20 @@ def shard_file(shard: Shard) -> str:
 
 
 def read_receipt(storage: Storage, shard: Shard) -> Receipt | None:
-    """The receipt of a shard, None where there is none."""
+    """The receipt of a shard, None where there is none, or a damaged one."""
     if storage.size(_receipt_file(shard)) is None:
         return None
-    return Receipt(**json.loads(storage.read(_receipt_file(shard))))
+    try:
+        seal, _, content = storage.read(_receipt_file(shard)).partition(b"\n")
+        if hashlib.sha256(content).hexdigest().encode() != seal:
+            return None
+        return msgspec.json.decode(content, type=Receipt)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _receipt_file(shard: Shard) -> str:
-    return f"shards/{shard.name}.json"
+    return f"shards/{shard.name}.receipt"
 
 
 def _is_whole(storage: Storage, shard: Shard, receipt: Receipt) -> bool:

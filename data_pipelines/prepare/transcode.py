@@ -13,6 +13,7 @@ from av.error import FFmpegError
 
 from data_pipelines.decode import VideoFileReader
 from data_pipelines.errors import BadVideo
+from data_pipelines.names import as_utf8
 from data_pipelines.prepare.encode import Encoding, encode_h264, encode_jpeg, shrink
 from data_pipelines.prepare.schema import Record
 from data_pipelines.prepare.sound import NO_SOUND, Sound, cut_sound
@@ -41,6 +42,10 @@ class Transcoder:
         split, index = place
         source = self.splits[split]
         info = source.info(index)
+        if as_utf8(info.id) != info.id:
+            return BadVideo(
+                info.path, "its name is not UTF-8, which records cannot hold: rename it"
+            )
         try:
             with contextlib.closing(source.open(index)) as video:
                 sound = self._sound(video, info.path)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.decode import Limits
 from data_pipelines.errors import UserError
+from data_pipelines.sources.esc50 import read_esc50
 from data_pipelines.sources.files import FileSource
 from data_pipelines.sources.folder import folder_splits
 from data_pipelines.sources.kinetics import read_kinetics
@@ -19,6 +19,7 @@ from data_pipelines.sources.manifest import read_manifest
 from data_pipelines.sources.mixture import Mixture, part_sections
 from data_pipelines.sources.moving_shapes import MovingShapes
 from data_pipelines.sources.records import RecordSource, open_records
+from data_pipelines.sources.section import limits_of
 from data_pipelines.sources.split_lists import read_hmdb51, read_ucf101
 from data_pipelines.sources.ssv2 import read_ssv2
 from data_pipelines.sources.subset import Subset, hold_out, subset
@@ -37,19 +38,24 @@ class Sources:
       train: trained on, and the gallery of evaluations.
       test: evaluated on, never trained on; None = evaluations are off.
       no_test_because: why there is no `test`, "" where there is.
+      folds: int [len(test)]: classifiers are trained on all folds of `test` but one and tested on
+        that one, in turn, and `train` is not looked at; None = trained on `train`.
     """
 
     train: Source
     test: Source | None
     no_test_because: str = ""
+    folds: np.ndarray | None = None
 
 
-def create_sources(data: Any, seed: int) -> Sources:
+def create_sources(data: Any, seed: int, unlabelled_test: bool = False) -> Sources:
     """Opens what the config section `data` describes (see configs/base.py for its fields).
 
     Args:
       data: the section.
       seed: of the experiment; fixes the built-in videos and what is held out.
+      unlabelled_test: whether videos without labels are of use as a test (for retrieval); otherwise
+        all of them are trained on.
 
     Raises:
       UserError: the section asks for something that is not there.
@@ -60,9 +66,11 @@ def create_sources(data: Any, seed: int) -> Sources:
         )
     if data.source == "moving_shapes":
         return _moving_shapes(data, seed)
+    if data.source == "esc50":
+        return _esc50(data)
     if data.source == "mixture":
-        return _mixture(data, seed)
-    sources = _split(read_splits(data), data, seed)
+        return _mixture(data, seed, unlabelled_test)
+    sources = _split(read_splits(data), data, seed, unlabelled_test)
     test = sources.test
     return dataclasses.replace(
         sources,
@@ -82,9 +90,8 @@ def read_splits(data: Any) -> Mapping[str, Source]:
     """
     if data.source not in _READERS:
         raise UserError(f"unknown source {data.source!r}; {nearest(data.source, _READERS)}")
-    limits = Limits(data.max_pixels, data.max_frames, data.max_seconds)
     return {
-        name: dataclasses.replace(split, limits=limits)
+        name: dataclasses.replace(split, limits=limits_of(data))
         for name, split in _READERS[data.source](data).items()
     }
 
@@ -108,9 +115,24 @@ def _moving_shapes(data: Any, seed: int) -> Sources:
     )
 
 
-def _mixture(data: Any, seed: int) -> Sources:
+def _esc50(data: Any) -> Sources:
+    source = read_esc50(_root(data), limits_of(data))
+    check_missing(source, data.max_missing_fraction)
+    return Sources(source, source, folds=np.array(source.folds))
+
+
+def _mixture(data: Any, seed: int, unlabelled_test: bool) -> Sources:
     sections = part_sections(data)
-    parts = {name: create_sources(section, seed) for name, (section, _) in sections.items()}
+    parts = {
+        name: create_sources(section, seed, unlabelled_test)
+        for name, (section, _) in sections.items()
+    }
+    for name, part in parts.items():
+        if part.folds is not None:
+            raise UserError(
+                f"config.data.parts.{name}: {part.train.name} has folds and no training videos; "
+                "evaluate on it by itself"
+            )
     weights = {name: weight for name, (_, weight) in sections.items()}
     train = Mixture.of({name: part.train for name, part in parts.items()}, weights)
     tests = {name: part.test for name, part in parts.items() if part.test is not None}
@@ -170,10 +192,10 @@ _READERS: Mapping[str, Callable[[Any], Splits]] = {
     ),
 }
 
-SOURCES = ("moving_shapes", *_READERS, "mixture")
+SOURCES = ("moving_shapes", *_READERS, "esc50", "mixture")
 
 
-def _split(splits: Mapping[str, Source], data: Any, seed: int) -> Sources:
+def _split(splits: Mapping[str, Source], data: Any, seed: int, unlabelled_test: bool) -> Sources:
     """Names which of the splits is trained on and which tested on, or holds some videos out."""
     test_split = data.test_split or _TEST_SPLIT.get(data.source, "test")
     if test_split in splits and len(splits) > 1:
@@ -182,7 +204,7 @@ def _split(splits: Mapping[str, Source], data: Any, seed: int) -> Sources:
         train = [splits["train"]] if "train" in rest else [splits[name] for name in rest]
         whole = train[0] if len(train) == 1 else Subset.join(train)
         check_missing(whole, data.max_missing_fraction)
-        if not _labelled(test):
+        if not unlabelled_test and not _labelled(test):
             return Sources(whole, None, f"the videos of {test.name} have no labels")
         check_missing(test, data.max_missing_fraction)
         return Sources(whole, test)
@@ -198,13 +220,14 @@ def _split(splits: Mapping[str, Source], data: Any, seed: int) -> Sources:
         )
     (whole,) = splits.values()
     check_missing(whole, data.max_missing_fraction)
-    if not _labelled(whole):
+    labelled = _labelled(whole)
+    if not labelled and not unlabelled_test:
         return Sources(whole, None, f"the videos of {whole.name} have no labels")
     if not data.eval_fraction:
         return Sources(
             whole, None, "config.data.eval_fraction is 0 and the data names no test split"
         )
-    train, test = hold_out(whole, data.eval_fraction, seed)
+    train, test = hold_out(whole, data.eval_fraction, seed, by_class=labelled)
     return Sources(train, test)
 
 

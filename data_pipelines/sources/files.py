@@ -12,8 +12,10 @@ import numpy as np
 
 from data_pipelines.decode import Limits, VideoFileReader, open_video
 from data_pipelines.decode.limits import DEFAULT
-from data_pipelines.errors import UserError
+from data_pipelines.errors import BadVideo, UserError
 from data_pipelines.video import MissingVideo, VideoInfo
+
+OUTSIDE = "it is a link that leads out of {root}; config.data.follow_links=True reads such, too"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,10 +79,13 @@ class FileSource:
         """Opens video `index`.
 
         Raises:
-          BadVideo: the video cannot be read.
+          BadVideo: the video cannot be read, or its path leads out of the root.
         """
         video = self.videos[index]
-        return open_video(self._path(video), start=video.start, end=video.end, limits=self.limits)
+        path = self._path(video)
+        if not self.limits.follow_links and leads_out(self.root, path):
+            raise BadVideo(path, OUTSIDE.format(root=self.root))
+        return open_video(path, start=video.start, end=video.end, limits=self.limits)
 
     def _path(self, video: VideoFile) -> str:
         return str(pathlib.Path(self.root, video.path))
@@ -110,25 +115,29 @@ def path_inside(root: pathlib.Path, listed: str, where: str) -> str:
     Raises:
       UserError: the path leads out of `root`, by "..", as an absolute path or through a link.
     """
-    # Plain strings, and a look at the file alone: lists of hundreds of thousands are common.
     real_root = _real_folder(str(root))
-    try:
-        path = os.path.join(real_root, listed)
-        folder, name = os.path.split(path)
-        real = os.path.join(_real_folder(folder), name)
-        if name in ("", ".", "..") or "\0" in name or os.path.islink(real):
-            real = os.path.realpath(path)
-        if os.path.commonpath([real, real_root]) != real_root:
-            raise ValueError("outside")
-        inside = listed
-        if os.path.isabs(listed) or ".." in pathlib.PurePath(listed).parts:
-            inside = os.path.relpath(real, real_root)
-    except (ValueError, OSError) as error:  # ValueError also for a zero byte in the path
+    path = os.path.join(real_root, listed)
+    if "\0" in listed or leads_out(real_root, path):
         raise UserError(
             f"{where}: path {listed!r} leads out of {root}: list only files below that folder, or "
             "name another root"
-        ) from error
-    return pathlib.PurePath(inside).as_posix()
+        )
+    if os.path.isabs(listed) or ".." in pathlib.PurePath(listed).parts:
+        listed = os.path.relpath(os.path.realpath(path), real_root)
+    return pathlib.PurePath(listed).as_posix()
+
+
+def leads_out(root: str, path: str) -> bool:
+    """Whether a path below `root` by its name is outside of it, by ".." or through a link."""
+    # Plain strings, and a look at the file alone: lists of hundreds of thousands are common.
+    folder, name = os.path.split(path)
+    try:
+        real_root, real = _real_folder(root), os.path.join(_real_folder(folder), name)
+        if name in ("", ".", "..") or os.path.islink(real):
+            real = os.path.realpath(path)
+        return os.path.commonpath([real, real_root]) != real_root
+    except (ValueError, OSError):
+        return True
 
 
 @functools.lru_cache(maxsize=1024)

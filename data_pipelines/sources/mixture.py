@@ -23,6 +23,7 @@ PART_FIELDS = (
     *("source", "root", "manifest", "lists", "list_split", "label_column", "split_column"),
     *("test_split", "eval_fraction", "train_videos", "test_videos", "max_missing_fraction"),
     *("trimmed", "dataset", "video_column", "fps", "max_seconds", "max_pixels", "max_frames"),
+    *("max_hours", "follow_links"),
     *("constant_colour", "sound_noise", "caption_noise", "misalignment"),
 )
 
@@ -122,6 +123,10 @@ def part_sections(data: Any) -> dict[str, tuple[Any, float]]:
 
 def _section(data: Any, name: str, part: dict[str, Any]) -> tuple[Any, float]:
     where = f"config.data.parts.{name}"
+    known = ("weight", *PART_FIELDS)
+    for field in part:
+        if field not in known:
+            raise UserError(f"{where}.{field} is no field of a part; {nearest(field, known)}")
     weight = part.pop("weight", None)
     number = isinstance(weight, int | float) and not isinstance(weight, bool)
     if not (number and math.isfinite(weight) and weight > 0):
@@ -130,10 +135,6 @@ def _section(data: Any, name: str, part: dict[str, Any]) -> tuple[Any, float]:
         raise UserError(f"{where}.source = {part.get('source')!r}: name where its videos are from")
     section = types.SimpleNamespace(**{field: data[field] for field in PART_FIELDS})
     for field, value in part.items():
-        if field not in PART_FIELDS:
-            raise UserError(
-                f"{where}.{field} is no field of a part; {nearest(field, ('weight', *PART_FIELDS))}"
-            )
         usual = getattr(section, field)
         if type(value) is not type(usual) and not (type(usual) is float and type(value) is int):
             raise UserError(f"{where}.{field} = {value!r}: give a {type(usual).__name__}")

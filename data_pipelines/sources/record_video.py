@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import simplejpeg
 
-from data_pipelines.crops import crops_of_frames, resize_crop
+from data_pipelines.crops import crops_of_pictures
 from data_pipelines.decode import Limits, open_video
 from data_pipelines.decode.limits import DEFAULT
 from data_pipelines.errors import BadVideo
 from data_pipelines.prepare.schema import Record
+from data_pipelines.sources.record_sound import RecordSound
 from data_pipelines.video import Box, Video
 
 
@@ -22,23 +23,28 @@ def open_record(record: Record, place: str, limits: Limits = DEFAULT) -> Video:
       BadVideo: the record contradicts itself, or its frames cannot be read.
     """
     times = np.asarray(record.times, np.float64)
-    if times.ndim != 1 or not len(times) or times[0] != 0 or not (np.diff(times) > 0).all():
+    if not len(times) or times[0] != 0 or not (np.diff(times) > 0).all():
         raise BadVideo(place, "its times do not increase from 0")
-    if not 0 < record.height * record.width <= limits.pixels:
+    if times[-1] > limits.hours * 3600:
+        raise BadVideo(
+            place, f"it lasts {times[-1] / 3600:g} hours, more than the limit of {limits.hours:g}"
+        )
+    if record.height * record.width > limits.pixels:
         raise BadVideo(place, f"a picture of {record.width}x{record.height} pixels is refused")
     if record.h264:
         return H264Frames(record, times, place, limits)
-    return JpegFrames(record, times, place)
+    return JpegFrames(record, times, place, limits)
 
 
 class JpegFrames:
     """One JPEG file per frame; a `Video`."""
 
-    def __init__(self, record: Record, times: np.ndarray, place: str) -> None:
+    def __init__(self, record: Record, times: np.ndarray, place: str, limits: Limits) -> None:
         if len(record.jpegs) != len(times):
             raise BadVideo(place, f"{len(record.jpegs)} frames for {len(times)} times")
         self.times, self.size = times, (record.height, record.width)
         self._jpegs, self._place = record.jpegs, place
+        self._sound = RecordSound(record, place, limits)
 
     def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
         """See `Video.frames`."""
@@ -50,23 +56,20 @@ class JpegFrames:
 
     def crops(self, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
         """See `Video.crops`; each frame is decoded once, into memory used again for the next."""
-        rows: dict[int, list[int]] = {}
-        for row, (index, _) in enumerate(places):
-            rows.setdefault(index, []).append(row)
-        cut = np.empty((len(places), size, size, 3), np.uint8)
         frame = np.empty((*self.size, 3), np.uint8)
-        for index, wanted in rows.items():
-            self._decode(index, frame)
-            for row in wanted:
-                resize_crop(frame, places[row][1], cut[row])
-        return cut
+
+        def pictures(indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+            return ((index, self._decode(index, frame)) for index in indices)
+
+        return crops_of_pictures(pictures, places, size)
 
     def audio(self, start: float, samples: int, rate: int) -> np.ndarray | None:
         """See `Video.audio`."""
-        return None
+        return self._sound.read(start, samples, rate)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Releases the decoder of its sound."""
+        self._sound.close()
 
     def _decode(self, index: int, frame_HxWx3: np.ndarray) -> np.ndarray:
         # A picture larger than the record says does not fit, and is refused before it is decoded.
@@ -87,6 +90,7 @@ class H264Frames:
     def __init__(self, record: Record, times: np.ndarray, place: str, limits: Limits) -> None:
         self._file = open_video(place, content=record.h264, limits=limits)
         self.times, self.size = times, (record.height, record.width)
+        self._sound = RecordSound(record, place, limits)
         if len(self._file.times) != len(times) or self._file.size != self.size:
             self._file.close()
             raise BadVideo(
@@ -101,12 +105,13 @@ class H264Frames:
 
     def crops(self, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
         """See `Video.crops`."""
-        return crops_of_frames(self, places, size)
+        return self._file.crops(places, size)
 
     def audio(self, start: float, samples: int, rate: int) -> np.ndarray | None:
         """See `Video.audio`."""
-        return None
+        return self._sound.read(start, samples, rate)
 
     def close(self) -> None:
-        """Releases the decoder."""
+        """Releases the decoders."""
         self._file.close()
+        self._sound.close()

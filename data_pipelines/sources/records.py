@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import hashlib
@@ -36,8 +37,8 @@ def open_records(root: str) -> dict[str, RecordSource]:
       A source for each split of the input.
 
     Raises:
-      UserError: the folder holds no finished collection, or one that is damaged or of another
-        version.
+      UserError: the folder holds no finished collection, one that is damaged or of another version,
+        or a split without a video.
     """
     storage = Storage(root)
     if storage.size("dataset_info.json") is None:
@@ -47,12 +48,18 @@ def open_records(root: str) -> dict[str, RecordSource]:
         )
     info = DatasetInfo.from_json(storage.read("dataset_info.json"), f"{root}/dataset_info.json")
     index = _read_index(storage, info)
+    for split, videos in info.splits.items():
+        if not videos:
+            raise UserError(
+                f"split {split!r} of {root} holds no video: none of its videos could be read when "
+                "it was prepared; quarantine.jsonl there says why"
+            )
     sizes = storage.sizes("shards")
     for shard, facts in info.shards.items():
-        if sizes.get(shard) != facts["bytes"]:
+        if sizes.get(shard) != facts.bytes:
             found = "is missing" if shard not in sizes else f"has {sizes[shard]} bytes"
             raise UserError(
-                f"shard {root}/shards/{shard} {found}, it should have {facts['bytes']} bytes: "
+                f"shard {root}/shards/{shard} {found}, it should have {facts.bytes} bytes: "
                 "run data_pipelines.prepare again, or copy it anew"
             )
     return {
@@ -76,12 +83,26 @@ def _read_index(storage: Storage, info: DatasetInfo) -> pa.Table:
     content = storage.read("index.parquet")
     if hashlib.sha256(content).hexdigest() != info.index_sha256:
         raise UserError(f"{where} is not the one that dataset_info.json was written with: {fix}")
-    index = pq.read_table(io.BytesIO(content))
+    try:
+        index = pq.read_table(io.BytesIO(content))
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(
+            f"{where} is no Parquet file ({' '.join(str(error).split())}): {fix}"
+        ) from error
     if not index.schema.equals(INDEX):
         raise UserError(f"{where} has other columns than the schema says: {fix}")
     strange = set(index["shard"].unique().to_pylist()) - info.shards.keys()
     if strange:
         raise UserError(f"{where} names the shard {min(strange)!r}, which there is not: {fix}")
+    for column in ("id", "path", "split", "label", "captions", "shard", "position"):
+        if index[column].null_count:
+            raise UserError(f"{where} has rows without {column}: {fix}")
+    counted = collections.Counter(index["split"].to_pylist())
+    if counted != {split: videos for split, videos in info.splits.items() if videos}:
+        raise UserError(f"{where} counts other videos than dataset_info.json: {fix}")
+    labels = index["label"].to_numpy()
+    if len(labels) and not -1 <= labels.min() <= labels.max() < max(1, len(info.classes)):
+        raise UserError(f"{where} has labels outside -1..{len(info.classes) - 1}: {fix}")
     return index
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import pathlib
+from typing import Any
+
+from data_pipelines.decode import Limits
+from data_pipelines.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +30,8 @@ class DataSection:
     max_seconds: float = 60.0
     max_pixels: int = 8192 * 4320
     max_frames: int = 5_000_000
+    max_hours: float = 24.0
+    follow_links: bool = False
 
 
 _HELP = {
@@ -41,8 +47,21 @@ _HELP = {
     "fps": "tfds: frames per second of videos stored as frames",
     "max_seconds": "for one video; then it is given up",
     "max_pixels": "larger pictures are refused",
-    "max_frames": "longer files are refused",
+    "max_frames": "files of more frames are refused",
+    "max_hours": "longer files are refused",
+    "follow_links": "read links, too, that lead out of the videos' folder",
 }
+
+
+def limits_of(data: Any) -> Limits:
+    """What a file may ask for before it is refused, by a `DataSection` or a config's section."""
+    return Limits(
+        pixels=data.max_pixels,
+        frames=data.max_frames,
+        hours=data.max_hours,
+        seconds=data.max_seconds,
+        follow_links=data.follow_links,
+    )
 
 
 def add_section_flags(parser: argparse.ArgumentParser) -> None:
@@ -71,8 +90,22 @@ def section_of(flags: argparse.Namespace, place: str, root: str = "") -> DataSec
       flags: parsed by a parser with `add_section_flags`.
       place: a folder, a URL of records, or a list ending in .csv or .jsonl (needs no --source).
       root: of a list: the folder that its paths are relative to, "" for its own.
+
+    Raises:
+      UserError: a limit is out of range.
     """
     section = DataSection(root=place, **{name: getattr(flags, name) for name in _HELP})
+    for name, fits in (
+        ("max_pixels", section.max_pixels >= 1),
+        ("max_frames", section.max_frames >= 1),
+        ("max_hours", section.max_hours > 0),
+        ("max_seconds", section.max_seconds > 0),
+        ("fps", section.fps > 0),
+        ("max_missing_fraction", 0 <= section.max_missing_fraction <= 1),
+    ):
+        if not fits:
+            kind = "from 0 to 1" if name == "max_missing_fraction" else "above 0"
+            raise UserError(f"--{name}={getattr(section, name)} must be {kind}")
     kind = pathlib.PurePath(place).suffix.lower().removeprefix(".")
     if flags.source in ("csv", "jsonl"):
         return dataclasses.replace(section, manifest=place, root=root)

@@ -68,16 +68,19 @@ def subset(source: Source, indices: np.ndarray) -> Subset:
     return Subset((source,), tuple((0, int(index)) for index in indices), source.missing)
 
 
-def hold_out(source: Source, fraction: float, seed: int) -> tuple[Subset, Subset]:
-    """Splits a labelled source into (train, test), the same share of every class.
+def hold_out(
+    source: Source, fraction: float, seed: int, by_class: bool = True
+) -> tuple[Subset, Subset]:
+    """Splits a source into (train, test), the same share of every class.
 
     Segments of one file stay on one side. What the source misses is named on the side of train.
 
     Args:
-      source: labelled videos; those without a label go to train.
+      source: the videos.
       fraction: share of each class's files in test, in (0, 1); of a class with two files or more,
         at least one goes to either side.
       seed: fixes which.
+      by_class: videos without a label go to train. Otherwise labels are not looked at.
 
     Raises:
       UserError: `fraction` is out of range, or nothing would be left to test on.
@@ -87,17 +90,19 @@ def hold_out(source: Source, fraction: float, seed: int) -> tuple[Subset, Subset
     files: dict[int, dict[str, list[int]]] = {}  # by class and file
     for index in range(len(source)):
         info = source.info(index)
-        files.setdefault(info.label, {}).setdefault(info.path or info.id, []).append(index)
+        label = info.label if by_class else 0
+        files.setdefault(label, {}).setdefault(info.path or info.id, []).append(index)
     rng = np.random.default_rng(seed)
     test: list[int] = []
-    for label in range(len(source.classes)):
+    for label in range(len(source.classes) if by_class else 1):
         members = list(files.get(label, {}).values())
         count = min(max(round(fraction * len(members)), 1), len(members) - 1) if members else 0
         for chosen in rng.permutation(len(members))[:count]:
             test.extend(members[chosen])
     if not test:
         raise UserError(
-            f"{source.name}: no class has two files, so none can be held out for evaluation; "
+            f"{source.name}: {'no class has' if by_class else 'there are not'} two files, so none "
+            "can be held out for evaluation; "
             "set --config.data.eval_fraction=0 to train without"
         )
     held_out = np.asarray(sorted(test))

@@ -33,6 +33,9 @@ from data_pipelines.errors import UserError
         ("optimizer__schedule", "quarter", "did you mean 'quarter_cosine'"),
         ("optimizer__warmup_steps", 100, "shorten the warm-up"),
         ("eval__protocols", ("kn",), "did you mean 'knn'"),
+        ("eval__protocols", ("retrieval",), "knows no sound and no text"),
+        ("eval__retrieval_ways", -1, "must not be negative"),
+        ("eval__attentive__heads", 0, "at least 1"),
         ("eval__crops", 2, "known: 1, 3"),
     ],
 )

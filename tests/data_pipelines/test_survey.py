@@ -1,9 +1,15 @@
+import os
+import signal
+import time
+
 import numpy as np
 import pytest
 
 from data_pipelines.errors import UserError
+from data_pipelines.sources.stored import StoredFrames
 from data_pipelines.spec import InputSpec
 from data_pipelines.survey import survey
+from data_pipelines.video import Video, VideoInfo
 
 
 def spec(frames: int = 4, stride: float = 2, unit: str = "frames") -> InputSpec:
@@ -23,6 +29,34 @@ def test_a_sample_stands_for_all(fake_source, fake_video) -> None:
     opened = [video for video in videos if video and video.closed]
     assert len(opened) == 31  # 32 were looked at, and each was closed
     assert all(video.closed == 1 and not video.asked for video in opened)
+
+
+class HangsOrCrashes:
+    """Of three videos, the first hangs what opens it and the second kills it."""
+
+    name, classes, factors, missing = "odd", (), {}, ()
+
+    def __len__(self) -> int:
+        return 3
+
+    def info(self, index: int) -> VideoInfo:
+        return VideoInfo(f"v{index}", f"v{index}.mp4")
+
+    def open(self, index: int) -> Video:
+        if index == 0:
+            time.sleep(60)
+        if index == 1:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return StoredFrames([np.zeros((8, 8, 3), np.uint8)] * 20, fps=10.0)
+
+
+def test_what_hangs_or_crashes_is_bad_and_harms_nothing() -> None:
+    got = survey(HangsOrCrashes(), spec(), workers=2, timeout=1.0)
+    assert got.frames == (20, 20, 20)
+    assert got.bad == (
+        ("v0.mp4", "reading it took more than 1 s and was given up"),
+        ("v1.mp4", "its decoder crashed 2 times (SIGSEGV)"),
+    )
 
 
 def test_every_video_of_a_small_source_is_looked_at_once(fake_source, fake_video) -> None:

@@ -6,6 +6,7 @@ from cvrl_jax.evaluation.linear_probe import (
     LinearProbeSettings,
     initial_parameters,
     linear_probe,
+    multilabel_probe,
     probe_schedule,
 )
 
@@ -117,3 +118,32 @@ def test_impossible_labels_are_refused():
         linear_probe(x, np.full(4, -1), x, np.zeros(4, int), 2, FAST, seed=0)
     with pytest.raises(ValueError, match="not below"):
         linear_probe(x, np.array([0, 1, 2, 0]), x, np.zeros(4, int), 2, FAST, seed=0)
+
+
+def test_several_labels_are_learned_each_by_itself():
+    rng = np.random.default_rng(6)
+    targets = rng.random((300, 3)) < 0.4
+    features = np.concatenate([targets, ~targets], axis=1)[:, None] + 0.2 * rng.normal(
+        size=(300, 2, 6)
+    )
+    settings = LinearProbeSettings(learning_rate=8.0, epochs=40, batch_size=64)
+    found = multilabel_probe(features[:200], targets[:200], features[200:], settings, seed=0)
+    assert found.shape == (100, 3)
+    assert np.mean((found > 0.5) == targets[200:]) > 0.97
+
+
+def test_several_labels_equal_logistic_regression_in_float64():
+    rng = np.random.default_rng(7)
+    x, y = rng.normal(size=(20, 1, 4)), rng.random((20, 3)) < 0.5
+    settings = LinearProbeSettings(learning_rate=2.0, epochs=8, warmup_fraction=0.0)
+    found = multilabel_probe(x, y, x, settings, seed=3)
+    unit = x[:, 0] / np.linalg.norm(x[:, 0], axis=1, keepdims=True)
+    w, b = (np.asarray(p, np.float64) for p in initial_parameters(jax.random.key(3), 4, 3))
+    momentum_w, momentum_b = np.zeros_like(w), np.zeros_like(b)
+    for step in range(8):
+        rate = 1 + np.cos(np.pi * step / 8)
+        error = (1 / (1 + np.exp(-(unit @ w + b))) - y) / len(y)
+        momentum_w = 0.9 * momentum_w + unit.T @ error
+        momentum_b = 0.9 * momentum_b + error.sum(axis=0)
+        w, b = w - rate * momentum_w, b - rate * momentum_b
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-(unit @ w + b))), atol=2e-5)

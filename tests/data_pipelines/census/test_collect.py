@@ -4,6 +4,7 @@ from data_pipelines.census import collect as module
 from data_pipelines.census.collect import collect
 from data_pipelines.census.inputs import Inputs
 from data_pipelines.census.record import Record
+from data_pipelines.decode.limits import DEFAULT
 from data_pipelines.isolation import Lost
 
 
@@ -21,7 +22,7 @@ def test_files_that_hang_or_crash_are_bad_and_the_rest_goes_on(monkeypatch, tmp_
         make_video(tmp_path / name)
     hidden = Record(".x", is_listed=False).refused("hidden", "other")
     records = [Record("a.mp4"), hidden, Record("hangs.mp4"), Record("b.mp4", split="train")]
-    inputs = Inputs(str(tmp_path), tuple(records))
+    inputs = Inputs(str(tmp_path), DEFAULT, tuple(records))
     found = collect(inputs, workers=1, timeout=60.0, quick=False, progress=quiet)
     assert [(r.path, r.status, r.reason, r.decoded, r.copy_of) for r in found] == [
         ("a.mp4", "readable", "", 20, ""),
@@ -35,6 +36,6 @@ def test_nothing_to_open_starts_no_process(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "isolated_map", None)
     hidden = Record(".x", is_listed=False).refused("hidden", "other")
     found = collect(
-        Inputs(str(tmp_path), (hidden,)), workers=1, timeout=1, quick=True, progress=quiet
+        Inputs(str(tmp_path), DEFAULT, (hidden,)), workers=1, timeout=1, quick=True, progress=quiet
     )
     assert found == [hidden]

@@ -13,14 +13,20 @@ from hypothesis import strategies as st
 
 from data_pipelines.census.inspect_file import frame_rate, inspect_file
 from data_pipelines.census.record import Record
+from data_pipelines.decode import Limits
+from data_pipelines.decode.limits import DEFAULT
 
 FOUND = Record("x", is_listed=False)  # by looking into a folder, with a name of no video
 
 
-def look(path: pathlib.Path, record: Record = FOUND, decode_seconds: float = 60.0) -> Record:
-    return inspect_file(
-        dataclasses.replace(record, path=path.name), str(path.parent), decode_seconds
-    )
+def look(
+    path: pathlib.Path,
+    record: Record = FOUND,
+    decode_seconds: float = 60.0,
+    limits: Limits = DEFAULT,
+) -> Record:
+    named = dataclasses.replace(record, path=path.name)
+    return inspect_file(named, str(path.parent), limits, decode_seconds)
 
 
 def test_a_good_video(make_video, tmp_path):
@@ -64,6 +70,17 @@ def test_what_is_no_video_and_not_meant_to_be(tmp_path):
     }
 
 
+def test_lists_of_other_files_are_no_videos(make_video, tmp_path):
+    make_video(tmp_path / "a.mp4")
+    os.mkfifo(tmp_path / "pipe.dat")
+    (tmp_path / "b.mp4").write_text("ffconcat version 1.0\nfile 'a.mp4'\n")
+    (tmp_path / "c.mp4").write_text("ffconcat version 1.0\nfile 'pipe.dat'\n")  # would never end
+    (tmp_path / "d.mp4").write_text("#EXTM3U\n#EXTINF:2,\na.mp4\n#EXT-X-ENDLIST\n")
+    for name in "bcd":
+        got = look(tmp_path / f"{name}.mp4", Record(""))
+        assert (got.status, got.reason) == ("bad", "it is not a video in any known format")
+
+
 def test_bad_ones_say_why(tmp_path):
     (tmp_path / "text.mp4").write_text("<html>404</html>")
     (tmp_path / "garbage").write_bytes(bytes(range(256)) * 20)
@@ -79,6 +96,33 @@ def test_bad_ones_say_why(tmp_path):
     assert look(tmp_path / "link.mp4", listed).reason == "No such file or directory"
     got = look(tmp_path / "sound.wav")
     assert (got.status, got.reason) == ("bad", "it holds no video")
+
+
+def test_limits_are_those_asked_for(make_video, tmp_path):
+    path = make_video(tmp_path / "a.mp4")
+    assert look(path, limits=Limits(frames=20, hours=0.001)).status == "readable"
+    for limits, reason in (
+        (Limits(pixels=48 * 64 - 1), "64x48 is larger than the limit of 3071 pixels"),
+        (Limits(frames=19), "more than 19 frames"),
+        (Limits(hours=0.0005), "span 0.0 hours, more than the limit of 0.0005"),
+    ):
+        got = look(path, limits=limits)
+        assert got.status == "bad"
+        assert reason in got.reason
+
+
+def test_a_link_that_leads_out_is_bad_unless_asked_for(make_video, tmp_path):
+    path = make_video(tmp_path / "elsewhere/a.mp4")
+    (tmp_path / "root").mkdir()
+    link = tmp_path / "root/b.mp4"
+    link.symlink_to(path)
+    assert "leads out of" in look(link).reason
+    assert look(link, limits=Limits(follow_links=True)).status == "readable"
+
+
+def test_a_damaged_still_is_no_bad_video(tmp_path):
+    (tmp_path / "thumb.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes(range(200)))
+    assert look(tmp_path / "thumb.jpg").status == "other"
 
 
 @given(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.prepare.encode import Encoding
-from data_pipelines.prepare.shards import Job
+from data_pipelines.prepare.plan import Job
 from data_pipelines.sources.folder import folder_splits
 
 # Presentation times in milliseconds of a video whose frame rate varies.

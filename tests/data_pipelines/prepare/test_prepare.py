@@ -4,7 +4,9 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,15 +14,16 @@ import time
 import uuid
 from collections.abc import Callable
 
-import msgpack
+import msgspec
 import numpy as np
 import pytest
 
-from data_pipelines.decode import open_video
+from data_pipelines.decode import Limits, open_video
 from data_pipelines.errors import UserError
+from data_pipelines.prepare.__main__ import main
 from data_pipelines.prepare.encode import Encoding
 from data_pipelines.prepare.pipeline import prepare
-from data_pipelines.prepare.shards import Job
+from data_pipelines.prepare.plan import Job
 from data_pipelines.prepare.storage import Storage
 from data_pipelines.sources.folder import folder_splits
 from data_pipelines.sources.manifest import read_manifest
@@ -153,6 +156,91 @@ def test_unknown_flags_are_refused(job: Make) -> None:
         prepare(job(), ["--shortside=3"], quiet=True)
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--workers=-3"], "--workers=-3 must be at least 1"),
+        (["--timeout=-1"], "--timeout=-1.0 must be above 0"),
+        (["--timeout=nan"], "--timeout=nan must be above 0"),
+        (["--max_bad_fraction=2"], "--max_bad_fraction=2.0 must be from 0 to 1"),
+        (["--storage=png"], "invalid choice: 'png'"),
+        (["--output="], "--output= must be a folder"),
+        (["--max_pixels=0"], "--max_pixels=0 must be above 0"),
+        (["--max_seconds=nan"], "--max_seconds=nan must be above 0"),
+        (["--output=out_\udce9"], "is no place for records: give a name in UTF-8"),
+        (["more"], "stray argument 'more'"),
+        (["--runner=NoRunner"], "Apache Beam cannot start: .*NoRunner"),
+        (["--output=list.csv/out"], "list.csv/out cannot be written to"),
+        (["--input=gone"], "gone does not exist"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    flags: list[str], message: str, videos: pathlib.Path, tmp_path: pathlib.Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.csv").write_text("path\n")
+    with pytest.raises(UserError, match=message) as error:
+        main([f"--input={videos}", "--output=out", "--json", *flags])
+    assert "\n" not in str(error.value)
+
+
+def test_a_name_that_is_not_utf8_is_quarantined(videos: pathlib.Path, tmp_path: pathlib.Path):
+    (tmp_path / "v").mkdir()
+    for name in (b"a.mkv", b"caf\xe9.mkv"):
+        shutil.copy(videos / "test/b/small.mkv", os.path.join(os.fsencode(tmp_path), b"v", name))
+    opened = functools.partial(folder_splits, tmp_path / "v")
+    made = Job(opened, str(tmp_path / "o"), Encoding(short_side=16))
+    census = prepare(made, quiet=True)
+    assert (census.written, census.bad) == (1, 1)
+    (bad,) = map(json.loads, Storage(made.output).read("quarantine.jsonl").splitlines())
+    assert "not UTF-8" in bad["reason"]
+
+
+def test_a_class_whose_name_is_not_utf8(videos: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    root = os.path.join(os.fsencode(tmp_path), b"v\xe9")
+    for name in (b"ok", b"caf\xe9"):
+        os.makedirs(os.path.join(root, name))
+        shutil.copy(videos / "test/b/small.mkv", os.path.join(root, name, b"a.mkv"))
+    opened = functools.partial(folder_splits, os.fsdecode(root))
+    made = Job(opened, str(tmp_path / "o"), Encoding(short_side=16))
+    assert prepare(made, quiet=True).written == 1
+    (source,) = open_records(made.output).values()
+    assert source.classes == ("caf\\xe9", "ok")
+    assert source.info(0).id == "ok/a.mkv"
+
+
+def test_other_limits_and_changed_files_are_another_preparation(
+    videos: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    root = tmp_path / "v"
+    shutil.copytree(videos / "test", root)
+    opened = functools.partial(folder_splits, root)
+    made = Job(opened, str(tmp_path / "o"), Encoding(short_side=16))
+    prepare(made, quiet=True)
+    for other in (
+        dataclasses.replace(made, limits=Limits(pixels=10**6)),
+        dataclasses.replace(made, timeout=5.0),
+    ):
+        with pytest.raises(UserError, match="changed since, or with other settings"):
+            prepare(other, quiet=True)
+    shutil.copy(videos / "train/b/one.mkv", root / "b/small.mkv")
+    with pytest.raises(UserError, match="changed since, or with other settings"):
+        prepare(made, quiet=True)
+
+
+def test_a_damaged_receipt_is_made_anew(job: Make) -> None:
+    made = job()
+    prepare(made, quiet=True)
+    before = checksums(made.output)
+    receipt = sorted(pathlib.Path(made.output, "shards").glob("*.receipt"))[0]
+    content = receipt.read_bytes()
+    for damage in (b"{", b"[]", b"\xff", content[:-9], content.replace(b'"label":1', b'"label":9')):
+        assert damage != content
+        receipt.write_bytes(damage)
+        prepare(made, quiet=True)
+        assert checksums(made.output) == before
+
+
 def command(videos: pathlib.Path, output: pathlib.Path, *flags: str) -> list[str]:
     program = [sys.executable, "-m", "data_pipelines.prepare", "--workers=1", "--short_side=24"]
     return [*program, f"--input={videos}", f"--output={output}", "--videos_per_shard=1", *flags]
@@ -162,12 +250,14 @@ def test_the_command_and_a_kill(videos: pathlib.Path, tmp_path: pathlib.Path) ->
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     process = subprocess.Popen(command(videos, killed), cwd=REPO, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
-    while not list(killed.glob("shards/*.json")) and time.monotonic() < deadline:
+    while not list(killed.glob("shards/*.receipt")) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (killed / "dataset_info.json").exists()
-    first = {name: path for name, path in checksums(str(killed)).items() if name.endswith(".json")}
+    first = {
+        name: path for name, path in checksums(str(killed)).items() if name.endswith(".receipt")
+    }
     run = functools.partial(subprocess.run, cwd=REPO, capture_output=True, text=True)
     again = run(command(videos, killed, "--max_bad_fraction=0.2"))
     assert again.returncode == 0, again.stderr
@@ -188,7 +278,7 @@ def test_bad_files_are_quarantined(real_data: pathlib.Path, tmp_path: pathlib.Pa
     kinds = ("zero_or_garbage", "zero_frames", "encrypted", "rotated", "single_frame")
     paths = [p for kind in kinds for p in sorted((real_data / "nasty" / kind).iterdir())]
     for path in (p for p in paths if p.stat().st_size < 300_000):
-        (root / f"{path.parent.name}_{path.name}").symlink_to(path)
+        shutil.copy(path, root / f"{path.parent.name}_{path.name}")
     made = Job(functools.partial(folder_splits, root), str(tmp_path / "o"), Encoding(short_side=32))
     census = prepare(made, quiet=True)
     bad = [json.loads(line) for line in Storage(made.output).read("quarantine.jsonl").splitlines()]
@@ -206,13 +296,13 @@ def test_bad_files_are_quarantined(real_data: pathlib.Path, tmp_path: pathlib.Pa
 
 
 def test_records_are_what_the_schema_says(job: Make) -> None:
-    """Read through grain and msgpack alone, as others would."""
+    """Read through grain and msgspec alone, as others would."""
     import grain
 
     made = job()
     prepare(made, quiet=True)
     shards = sorted(map(str, pathlib.Path(made.output, "shards").glob("*.array_record")))
-    records = [msgpack.unpackb(data) for data in grain.sources.ArrayRecordDataSource(shards)]
+    records = [msgspec.msgpack.decode(data) for data in grain.sources.ArrayRecordDataSource(shards)]
     assert [record["id"] for record in records] == [
         "test/b/small.mkv",
         "train/a/vary.mkv",

@@ -12,7 +12,7 @@ from data_pipelines.sources.moving_shapes import MovingShapes
 from data_pipelines.video import Source
 
 
-def create(seed: int = 0, **fields: object) -> Sources:
+def create(seed: int = 0, unlabelled_test: bool = False, **fields: object) -> Sources:
     defaults = {
         "source": "folder",
         "root": "",
@@ -28,6 +28,8 @@ def create(seed: int = 0, **fields: object) -> Sources:
         "max_missing_fraction": 0.05,
         "max_pixels": 10**6,
         "max_frames": 1000,
+        "max_hours": 1.0,
+        "follow_links": False,
         "max_seconds": 60.0,
         "trimmed": False,
         "dataset": "",
@@ -40,7 +42,7 @@ def create(seed: int = 0, **fields: object) -> Sources:
         "misalignment": 0.0,
     }
     assert fields.keys() <= defaults.keys()
-    return create_sources(ConfigDict(defaults | fields), seed)
+    return create_sources(ConfigDict(defaults | fields), seed, unlabelled_test)
 
 
 def ids(source: Source | None) -> list[str]:
@@ -98,6 +100,18 @@ def test_an_unlabelled_folder(tmp_path: pathlib.Path) -> None:
     sources = create(root=touch(tmp_path / "splits", "train/a.mp4", "test/b.mp4", "test/c.mp4"))
     assert (ids(sources.train), sources.test) == (["train/a.mp4"], None)
     assert "have no labels" in sources.no_test_because
+
+
+def test_a_test_without_labels_where_it_is_of_use(tmp_path: pathlib.Path) -> None:
+    split = touch(tmp_path / "splits", "train/a.mp4", "test/b.mp4", "test/c.mp4")
+    sources = create(root=split, unlabelled_test=True)
+    assert ids(sources.test) == ["test/b.mp4", "test/c.mp4"]
+    flat = touch(tmp_path / "flat", *(f"{i}.mp4" for i in range(8)))
+    sources = create(root=flat, unlabelled_test=True)
+    assert (len(sources.train), len(ids(sources.test))) == (6, 2)
+    assert sorted(ids(sources.train) + ids(sources.test)) == [f"{i}.mp4" for i in range(8)]
+    with pytest.raises(UserError, match="there are not two files"):
+        create(root=touch(tmp_path / "one", "a.mp4"), unlabelled_test=True)
 
 
 def test_train_and_test_folders(tmp_path: pathlib.Path) -> None:
@@ -312,3 +326,11 @@ def test_a_mixture_of_parts(tmp_path: pathlib.Path) -> None:
     sources = create(source="mixture", parts=parts)
     assert (len(sources.train), sources.test) == (2, None)
     assert sources.no_test_because == "b: the videos of b have no labels"
+
+
+def test_a_collection_with_folds_is_no_part_of_a_mixture(tmp_path: pathlib.Path) -> None:
+    touch(tmp_path, "audio/1.wav", "meta/esc50.csv")
+    (tmp_path / "meta/esc50.csv").write_text("filename,fold,target,category\n1.wav,1,0,dog\n")
+    part = {"weight": 1.0, "source": "esc50", "root": str(tmp_path)}
+    with pytest.raises(UserError, match=r"parts\.x: esc50 has folds"):
+        create(source="mixture", parts={"x": part})

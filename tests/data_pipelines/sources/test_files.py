@@ -1,3 +1,4 @@
+import dataclasses
 import pathlib
 import pickle
 
@@ -5,6 +6,7 @@ import av
 import numpy as np
 import pytest
 
+from data_pipelines.decode import Limits
 from data_pipelines.errors import BadVideo, UserError
 from data_pipelines.sources.files import (
     FileSource,
@@ -48,6 +50,22 @@ def test_a_bad_video_is_named(tmp_path: pathlib.Path) -> None:
     with pytest.raises(BadVideo) as error:
         source.open(0)
     assert error.value.path == str(tmp_path / "a.mp4")
+
+
+def test_a_link_that_leads_out_of_the_root_is_bad_unless_asked_for(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "root").mkdir()
+    write_video(tmp_path / "a.mp4")
+    write_video(tmp_path / "root" / "a.mp4")
+    (tmp_path / "root" / "out.mp4").symlink_to(tmp_path / "a.mp4")
+    (tmp_path / "root" / "in.mp4").symlink_to(tmp_path / "root" / "a.mp4")
+    (tmp_path / "root" / "up").symlink_to(tmp_path)
+    videos = tuple(map(VideoFile, ("in.mp4", "out.mp4", "up/a.mp4", "../a.mp4")))
+    source = FileSource("mine", videos, (), str(tmp_path / "root"))
+    source.open(0).close()
+    for index in (1, 2, 3):
+        with pytest.raises(BadVideo, match=r"leads out of .*; config\.data"):
+            source.open(index)
+    dataclasses.replace(source, limits=Limits(follow_links=True)).open(1).close()
 
 
 def test_segment_ids_differ() -> None:

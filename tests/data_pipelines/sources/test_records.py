@@ -1,4 +1,3 @@
-import dataclasses
 import functools
 import hashlib
 import json
@@ -7,7 +6,9 @@ import pickle
 import shutil
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import simplejpeg
@@ -19,8 +20,8 @@ from data_pipelines.decode import open_video
 from data_pipelines.errors import BadVideo, UserError
 from data_pipelines.prepare.encode import Encoding, encode_jpeg
 from data_pipelines.prepare.pipeline import prepare
+from data_pipelines.prepare.plan import Job
 from data_pipelines.prepare.schema import Record
-from data_pipelines.prepare.shards import Job
 from data_pipelines.sources.folder import folder_splits
 from data_pipelines.sources.record_video import open_record
 from data_pipelines.sources.records import RecordSource, open_records
@@ -140,8 +141,9 @@ RECORD = Record("a", 0, (), (0.0, 0.1), 8, 10, (JPEG, JPEG), b"", b"", 0.0)
         ({"times": (0.0, float("nan"))}, "times do not increase"),
         ({"times": ()}, "times do not increase"),
         ({"times": (0.0,)}, "2 frames for 1 times"),
-        ({"height": 100_000, "width": 100_000}, "100000x100000 pixels is refused"),
-        ({"height": 0}, "pixels is refused"),
+        ({"times": (0.0, float("inf"))}, "lasts inf hours, more than the limit of 24"),
+        ({"times": (0.0, 90_000.0)}, "lasts 25 hours, more than the limit of 24"),
+        ({"height": 60_000, "width": 60_000}, "60000x60000 pixels is refused"),
         ({"height": 10, "width": 8}, "frame 1 is"),
         ({"height": 7}, "frame 1 is"),
         ({"jpegs": (b"", b"")}, "frame 1 is not a JPEG"),
@@ -152,14 +154,14 @@ RECORD = Record("a", 0, (), (0.0, 0.1), 8, 10, (JPEG, JPEG), b"", b"", 0.0)
 )
 def test_a_record_that_contradicts_itself(changes: dict, reason: str) -> None:
     with pytest.raises(BadVideo, match=reason) as bad:
-        open_record(dataclasses.replace(RECORD, **changes), "here").frames([1])
+        open_record(msgspec.structs.replace(RECORD, **changes), "here").frames([1])
     assert bad.value.path == "here"
 
 
 def test_a_picture_larger_than_its_record_is_not_decoded() -> None:
     huge = encode_jpeg(np.zeros((2000, 3000, 3), np.uint8), 50)
     with pytest.raises(BadVideo):
-        open_record(dataclasses.replace(RECORD, jpegs=(huge, huge)), "x").frames([0])
+        open_record(msgspec.structs.replace(RECORD, jpegs=(huge, huge)), "x").frames([0])
 
 
 def rewrite(path: pathlib.Path, **changes: object) -> None:
@@ -192,17 +194,45 @@ def test_a_damaged_collection_is_refused(copied: pathlib.Path) -> None:
         open_records(str(copied))
 
 
-def test_an_index_that_leads_elsewhere_is_refused(copied: pathlib.Path) -> None:
-    index = copied / "index.parquet"
+def rewrite_index(root: pathlib.Path, column: str, values: list) -> None:
+    index = root / "index.parquet"
     table = pq.read_table(index)
-    column = table.schema.get_field_index("shard")
-    pq.write_table(
-        table.set_column(column, table.schema.field(column), [["../../other"] * len(table)]), index
-    )
-    rewrite(
-        copied / "dataset_info.json", index_sha256=hashlib.sha256(index.read_bytes()).hexdigest()
-    )
-    with pytest.raises(UserError, match=r"names the shard '\.\./\.\./other', which there is not"):
+    place = table.schema.get_field_index(column)
+    field = table.schema.field(column)
+    pq.write_table(table.set_column(place, field, pa.array(values, field.type)), index)
+    digest = hashlib.sha256(index.read_bytes()).hexdigest()
+    rewrite(root / "dataset_info.json", index_sha256=digest)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("label", [0, 2, 1], "labels outside -1..1"),
+        ("label", [0, -2, 1], "labels outside -1..1"),
+        ("split", ["all", "all", "odd"], "counts other videos"),
+        ("captions", [None] * 3, "rows without captions"),
+        ("shard", ["../../other"] * 3, r"names the shard '\.\./\.\./other', which there is not"),
+    ],
+)
+def test_an_index_that_contradicts_itself(
+    column: str, values: list, message: str, copied: pathlib.Path
+) -> None:
+    rewrite_index(copied, column, values)
+    with pytest.raises(UserError, match=message):
+        open_records(str(copied))
+
+
+def test_an_index_that_is_no_table(copied: pathlib.Path) -> None:
+    (copied / "index.parquet").write_bytes(b"PAR1")
+    digest = hashlib.sha256(b"PAR1").hexdigest()
+    rewrite(copied / "dataset_info.json", index_sha256=digest)
+    with pytest.raises(UserError, match="is no Parquet file"):
+        open_records(str(copied))
+
+
+def test_a_split_without_a_video(copied: pathlib.Path) -> None:
+    rewrite(copied / "dataset_info.json", splits={"all": 3, "test": 0})
+    with pytest.raises(UserError, match=r"split 'test' of .* holds no video: none of"):
         open_records(str(copied))
 
 
@@ -212,7 +242,7 @@ def test_real_videos_look_alike(
 ) -> None:
     for path in sorted((real_data / "jhmdb").glob("*/*.avi"))[::80]:
         (tmp_path / "in" / path.parent.name).mkdir(parents=True, exist_ok=True)
-        (tmp_path / "in" / path.parent.name / path.name).symlink_to(path)
+        shutil.copy(path, tmp_path / "in" / path.parent.name)
     opened = functools.partial(folder_splits, tmp_path / "in")
     prepare(Job(opened, str(tmp_path / "o"), Encoding(storage=storage, short_side=0)), quiet=True)
     source = open_records(str(tmp_path / "o"))["all"]
