@@ -12,6 +12,7 @@ import numpy as np
 from cvrl_jax.checkpoint import find_checkpoint, load_variables
 from cvrl_jax.methods import Method, Variables
 from cvrl_jax.methods.parts import part
+from cvrl_jax.methods.towers import clip_tower
 from cvrl_jax.models.positions import resize_matrix
 from cvrl_jax.state import TrainState
 from data_pipelines.errors import UserError
@@ -32,7 +33,7 @@ def load_tower(init_from: str, method: Method, position_resize: str = "cubic") -
     """
     checkpoint = find_checkpoint(pathlib.Path(init_from).expanduser())
     variables = load_variables(checkpoint)[0]
-    theirs = video_tower(variables)
+    theirs = clip_tower(variables)
     mine = part(jax.eval_shape(method.init, jax.random.key(0)), "tower")
     if not mine:
         raise UserError(
@@ -47,20 +48,6 @@ def load_tower(init_from: str, method: Method, position_resize: str = "cubic") -
             f"config.model describes; use the {section} section of that run's config.json"
         )
     return theirs
-
-
-def video_tower(variables: Variables) -> Variables:
-    """The tower that sees clips, of a method with one tower or with several.
-
-    Of towers that share one transformer it is this tower with the transformer in it.
-    """
-    params = variables["params"]
-    if "tower" in params:
-        return part(variables, "tower")
-    tower = part(variables, "video_tower")
-    if "encoder" in params:
-        tower = tower | {"params": tower["params"] | {"encoder": params["encoder"]}}
-    return tower
 
 
 def with_tower(state: TrainState, tower: Variables) -> TrainState:

@@ -6,6 +6,7 @@ import logging
 import pathlib
 
 from data_pipelines.errors import UserError
+from data_pipelines.names import as_utf8
 from data_pipelines.sources.files import FileSource, VideoFile, existing_folder
 from data_pipelines.sources.walk import EXTENSIONS, IMAGES, is_video, videos_below
 
@@ -73,14 +74,14 @@ def folder_splits(root: str | pathlib.Path) -> dict[str, FileSource]:
     parts = {split: [path.split("/") for path in paths] for split, paths in found.items()}
     everywhere = [part for paths in parts.values() for part in paths]
     labelled = all(len(part) > depth + 1 for part in everywhere)
-    classes = tuple(sorted({part[depth] for part in everywhere})) if labelled else ()
+    classes = tuple(sorted({as_utf8(part[depth]) for part in everywhere})) if labelled else ()
     label_of = {name: label for label, name in enumerate(classes)}
-    name = root.resolve().name
+    name = as_utf8(root.resolve().name)
     return {
         split: FileSource(
             name=name if split == "all" else f"{name}/{split}",
             videos=tuple(
-                VideoFile("/".join(part), label_of[part[depth]] if labelled else -1)
+                VideoFile("/".join(part), label_of[as_utf8(part[depth])] if labelled else -1)
                 for part in paths
             ),
             classes=classes,

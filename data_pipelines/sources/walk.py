@@ -10,7 +10,9 @@ from data_pipelines.errors import UserError
 
 EXTENSIONS = (
     *(".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"),
-    *(".ts", ".3gp", ".flv", ".wmv", ".ogv", ".gif"),
+    *(".ts", ".m2ts", ".mts", ".vob", ".3gp", ".3g2", ".flv", ".f4v", ".wmv", ".asf", ".ogv"),
+    *(".mxf", ".dv", ".mjpeg", ".ivf", ".h264", ".264", ".h265", ".265", ".hevc", ".obu", ".y4m"),
+    *(".rm", ".rmvb", ".divx", ".gif"),
 )
 """What a video's name ends with, in any case."""
 

@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 
 from cvrl_jax.checkpoint import Checkpoints
-from cvrl_jax.init_from import load_tower, video_tower
+from cvrl_jax.init_from import load_tower
 from cvrl_jax.methods import create_method
 from cvrl_jax.models.positions import resize_matrix
 from cvrl_jax.network import make_network
@@ -102,7 +102,7 @@ def test_a_tower_of_a_shared_transformer_is_taken_with_it(tiny_config, tmp_path)
     config.model.shared = True
     config.model.text.name = "text_small"  # towers that share agree in their fields
     folder, method, variables = saved(tmp_path / "shared", config)
-    tower = video_tower(variables)["params"]
+    tower = clip_tower(variables)["params"]
     assert "encoder" in tower
     assert "encoder" not in variables["params"]["video_tower"]
     classifier = create_method(fine_tuning(tiny_config), classes=4)
