@@ -63,7 +63,9 @@ def get_config() -> ConfigDict:
     data.max_bad_fraction = 0.05  # more unreadable videos than this stop the run
 
     config.model = model = ConfigDict()
-    model.name = "r3d50"  # r3d10 | 18 | 34 | 50 | 101 | 152, or r2d18 ... (single frames)
+    model.name = "r3d50"  # r3d10 | 18 | 34 | 50 | 101 | 152, r2d18 ... (single frames), or
+    # vit_small | base | medium | large, whose fields are in cvrl_vit_b16.py. Methods of several
+    # modalities have a section of each here instead, see vatt_mbs.py
     model.width = 1.0  # channel multiplier, stem included
     model.stem_kernel = (5, 7, 7)  # time, height, width
     model.stem_strides = (2, 2, 2)
@@ -85,7 +87,7 @@ def get_config() -> ConfigDict:
     config.method.temperature = 0.1
 
     config.augment = augment = ConfigDict()
-    augment.recipe = "cvrl"  # cvrl | simclr_symmetric | linear | none
+    augment.recipe = "cvrl"  # cvrl | simclr_symmetric | vatt | linear | none
     augment.strength = 1.0  # scale of the colour jitter's ranges
     augment.per_frame = False  # draw for every frame anew (ablation of temporal consistency)
 

@@ -16,6 +16,8 @@ def apply_preset(config: ConfigDict, preset: str) -> ConfigDict:
     """
     if preset == "tiny":
         _tiny(config)
+        if config.model.get("name", "").startswith("r"):
+            _tiny_residual(config)
     elif preset == "small":
         _small(config)
     elif preset:
@@ -33,6 +35,15 @@ def _tiny(config: ConfigDict) -> None:
     config.data.update(
         frames=8, stride=3.0, size=32, train_videos=1024, test_videos=384, crop_area=(0.5, 1.0)
     )
+    config.augment.strength = 0.25  # full strength takes some thousand steps to get going here
+    config.optimizer.update(name="adamw", learning_rate=0.003, weight_decay=1e-4, warmup_steps=20)
+    config.eval.update(every=250, clips=2, train_clips=2, batch_size=64)
+    config.eval.linear.update(batch_size=128)
+    config.checkpoint.update(every=250)
+    config.log.update(every=10)
+
+
+def _tiny_residual(config: ConfigDict) -> None:
     config.model.update(
         name="r3d10",
         width=0.25,
@@ -43,12 +54,6 @@ def _tiny(config: ConfigDict) -> None:
         dtype="float32",
     )
     config.head.update(hidden=256, layers=2, out=64)
-    config.augment.strength = 0.25  # full strength takes some thousand steps to get going here
-    config.optimizer.update(name="adamw", learning_rate=0.003, weight_decay=1e-4, warmup_steps=20)
-    config.eval.update(every=250, clips=2, train_clips=2, batch_size=64)
-    config.eval.linear.update(batch_size=128)
-    config.checkpoint.update(every=250)
-    config.log.update(every=10)
 
 
 def _small(config: ConfigDict) -> None:

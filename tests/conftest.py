@@ -74,8 +74,8 @@ def _shrink_vatt(config: ConfigDict) -> None:
     stack = {"layers": 1, "width": 8, "mlp": 16, "heads": 2, "head_size": 4}
     for modality in ("video", "audio", "text"):
         config.model[modality].update(**stack)
-    config.model.video.update(grid=(2, 2, 2))
-    config.model.audio.update(patch=32, grid=(8,))
+    config.model.video.update(grid=(2, 2, 2), drop_token=0.5)
+    config.model.audio.update(patch=32, grid=(8,), drop_token=0.5)
     config.data.audio.samples = 256
     config.data.text.update(sentences=2, tokens=4)
     config.head.update(va=8, vt=8)

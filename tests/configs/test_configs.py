@@ -10,15 +10,9 @@ from cvrl_jax.config import validate
 from data_pipelines.errors import UserError
 
 EXPERIMENTS = (
-    "cvrl_r3d50",
-    "cvrl_r3d18",
-    "byol_r3d50",
-    "simclr_r3d50",
-    "supervised_r3d50",
-    "vatt_mbs",
-    "vatt_video",
-    "vatt_images",
-)
+    "cvrl_r3d50", "cvrl_r3d18", "cvrl_vit_b16", "byol_r3d50", "simclr_r3d50", "supervised_r3d50",
+    "vatt_bbs", "vatt_mbs", "vatt_lbs", "vatt_ma_medium", "vatt_video", "vatt_images",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("preset", ["", "tiny", "small"])

@@ -1,0 +1,26 @@
+"""VATT: large video, base audio, small text tower (Akbari et al. 2021, arXiv 2104.11178).
+
+Command:   python main.py --config=configs/vatt_lbs.py --workdir=runs/vatt_lbs \
+             --config.data.source=folder --config.data.root=DIR
+Hardware:  as vatt_mbs.py; expected time and metric: not run here at full size
+Presets:   :tiny   built-in videos that speak, on 2 CPU cores; the same as that of vatt_mbs.py
+           :small  16 x 112 x 112 for one GPU; not run here
+
+Both large towers recompute their blocks in the backward pass.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+from configs.vatt_mbs import vatt
+
+
+def get_config(preset: str = "") -> ConfigDict:
+    """Returns the experiment; `preset` is "", "tiny" or "small"."""
+    config = base.get_config()
+    config.name = "vatt_lbs"
+    config = vatt(config, preset, video="large")
+    if preset != "tiny":
+        config.model.video.remat = True
+        config.model.audio.remat = True
+    return config
