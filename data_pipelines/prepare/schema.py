@@ -35,6 +35,7 @@ INDEX = pa.schema(
         ("path", pa.string()),  # the input's file, for people; "" where there was none
         ("split", pa.string()),
         ("label", pa.int32()),  # -1 = none
+        ("labels", pa.list_(pa.int32())),  # where a video may have several; null elsewhere
         ("captions", pa.list_(pa.struct([
             ("text", pa.string()), ("start", pa.float64()), ("end", pa.float64()),
         ]))),
@@ -75,6 +76,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
       sound_start: seconds at which time 0 of `sound` falls on the clock of `times`; below 0 if
         before the first frame. Matroska rounds times to milliseconds, so go by that of the first
         sample that is decoded: the others follow it at the sampling rate.
+      labels: class indices where a video may have several, None elsewhere.
       version: `VERSION`.
     """
 
@@ -88,6 +90,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     h264: bytes
     sound: bytes
     sound_start: float
+    labels: tuple[Annotated[int, msgspec.Meta(ge=0)], ...] | None = None
     version: int = VERSION
 
     def to_bytes(self) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Callable
 from typing import Any
@@ -102,7 +101,7 @@ class ShardMaker:
                             "path": as_utf8(info.path),
                             "split": shard.split,
                             "label": info.label,
-                            "captions": [dataclasses.asdict(c) for c in info.captions],
+                            "labels": info.labels,
                             "shard": f"{shard.name}.array_record",
                             "position": len(rows),
                         }

@@ -47,6 +47,7 @@ class Transcoder:
                 info.path, "its name is not UTF-8, which records cannot hold: rename it"
             )
         try:
+            captions = tuple(info.captions)
             with contextlib.closing(source.open(index)) as video:
                 sound = self._sound(video, info.path)
                 size = self.encoding.size(*video.size)
@@ -61,7 +62,7 @@ class Transcoder:
         record = Record(
             id=info.id,
             label=info.label,
-            captions=tuple(info.captions),
+            captions=captions,
             times=tuple(video.times.tolist()),
             height=size[0],
             width=size[1],
@@ -69,9 +70,11 @@ class Transcoder:
             h264=h264,
             sound=sound.file,
             sound_start=sound.start,
+            labels=info.labels,
         )
         data = record.to_bytes()
         return data, {
+            "captions": [dataclasses.asdict(caption) for caption in captions],
             "frames": len(video.times),
             "seconds": float(video.times[-1]),
             "height": size[0],

@@ -147,6 +147,7 @@ class RecordSource:
             path=self._value("path", index),
             label=self._value("label", index),
             captions=tuple(Caption(**caption) for caption in self._value("captions", index)),
+            labels=None if (labels := self._value("labels", index)) is None else tuple(labels),
         )
 
     def open(self, index: int) -> Video:

@@ -20,6 +20,8 @@ class DataSection:
     manifest: str = ""
     label_column: str = "label"
     split_column: str = "split"
+    caption_column: str = "caption"
+    captions: str = ""
     lists: str = ""
     list_split: int = 1
     max_missing_fraction: float = 0.05
@@ -35,13 +37,16 @@ class DataSection:
 
 
 _HELP = {
-    "source": "folder (default), csv, jsonl, ucf101, hmdb51, jhmdb, kinetics, ssv2, tfds, records",
+    "source": "folder (default), csv, jsonl, ucf101, hmdb51, jhmdb, kinetics, ssv2, howto100m, "
+    "audioset, msrvtt, youcook2, tfds, records",
     "label_column": "csv, jsonl, tfds: which column names the class",
     "split_column": "csv, jsonl: which column says train or test",
+    "caption_column": "csv, jsonl: which column holds a sentence about the video",
+    "captions": "howto100m: folder of sentences, a file for each video, or one JSON file of all",
     "lists": "folder of the official lists; default: in or beside the videos",
-    "list_split": "ucf101, hmdb51, jhmdb: which of the official splits",
+    "list_split": "ucf101, hmdb51, jhmdb, msrvtt: which of the official splits",
     "max_missing_fraction": "more listed videos without a file than this are an error",
-    "trimmed": "kinetics: ID.mp4 holds the segment alone",
+    "trimmed": "kinetics, audioset: ID.mp4 holds the segment alone",
     "dataset": "tfds: its name",
     "video_column": "tfds: which feature holds the video",
     "fps": "tfds: frames per second of videos stored as frames",

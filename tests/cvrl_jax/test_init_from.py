@@ -10,6 +10,7 @@ import pytest
 from cvrl_jax.checkpoint import Checkpoints
 from cvrl_jax.init_from import load_tower
 from cvrl_jax.methods import create_method
+from cvrl_jax.methods.towers import clip_tower
 from cvrl_jax.models.positions import resize_matrix
 from cvrl_jax.network import make_network
 from cvrl_jax.parallel.mesh import make_mesh

@@ -19,6 +19,8 @@ def create(seed: int = 0, unlabelled_test: bool = False, **fields: object) -> So
         "manifest": "",
         "label_column": "label",
         "split_column": "split",
+        "caption_column": "caption",
+        "captions": "",
         "test_split": "",
         "lists": "",
         "list_split": 1,
