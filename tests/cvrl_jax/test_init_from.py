@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import numpy as np
+import PIL.Image
 import pytest
 
 from cvrl_jax.checkpoint import Checkpoints
@@ -15,6 +16,7 @@ from cvrl_jax.models.positions import resize_matrix
 from cvrl_jax.network import make_network
 from cvrl_jax.parallel.mesh import make_mesh
 from cvrl_jax.train import train
+from cvrl_jax.workdir import Workdir
 from data_pipelines.errors import UserError
 
 MODEL = {"name": "vit_small"}
@@ -139,3 +141,22 @@ def test_fine_tuning_from_vatt_at_another_size_with_twelve_views(tiny_config, va
     result = train(config, tmp_path / "run")
     assert result["step"] == 2
     assert np.isfinite(result["loss"])
+
+
+def test_images_are_classified_as_clips_of_one_frame(tiny_config, vatt, tmp_path):
+    folder, _, _ = vatt
+    rng = np.random.default_rng(0)
+    for label, value in (("dark", 30), ("light", 220)):
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for i in range(6):
+            pixels = rng.integers(value - 20, value + 20, (20, 24, 3)).astype(np.uint8)
+            PIL.Image.fromarray(pixels).save(tmp_path / "images" / label / f"{i}.png")
+    config = fine_tuning(tiny_config, frames=2, grid=(1, 2, 2), position_resize="spline")
+    config.update(init_from=folder, steps=2)
+    config.data.update(source="folder", root=str(tmp_path / "images"), train_videos=0)
+    config.data.update(test_videos=0)
+    config.eval.update(protocols=())
+    train(config, tmp_path / "run")
+    first = Workdir(tmp_path / "run").read_metrics()[0]
+    assert first["eval_left_out"] == 0
+    assert 0 <= first["classifier_top1"] <= 1
