@@ -65,8 +65,8 @@ def of_run(checkpoint: pathlib.Path) -> tuple[Description, Variables]:
       UserError: the checkpoint is damaged, or holds no tower.
     """
     variables, host = load_variables(checkpoint)
-    config = host.get("config")
-    if not config or "tower" not in variables.get("params", {}):
+    config, tower = host.get("config"), clip_tower(variables)
+    if not config or "params" not in tower:
         raise UserError(f"checkpoint {checkpoint} holds no video tower; give one of a training run")
     facts = {
         "step": int(checkpoint.name),
@@ -74,14 +74,25 @@ def of_run(checkpoint: pathlib.Path) -> tuple[Description, Variables]:
         "data": {"source": config["data"]["source"], "classes": len(host["classes"])},
         "versions": host["versions"],
     }
-    return describe(config, facts), part(variables, "tower")
+    return describe(config, facts), tower
+
+
+def clip_tower(variables: Variables) -> Variables:
+    """The variables of a method's tower for clips; a shared transformer is put in its place."""
+    params = variables.get("params", {})
+    if "tower" in params:
+        return part(variables, "tower")
+    tower = part(variables, "video_tower")
+    if tower and "encoder" in params:
+        tower["params"] = tower["params"] | {"encoder": params["encoder"]}
+    return tower
 
 
 def describe(config: dict[str, Any], facts: dict[str, Any]) -> Description:
     """Describes the video tower of a plain config; `facts` go into its origin."""
     data, evaluation, method = config["data"], config["eval"], config["method"]["name"]
     return Description(
-        model=config["model"],
+        model=config["model"].get("video", config["model"]),
         frames=evaluation["frames"] or data["frames"],
         stride=data["stride"],
         stride_unit=data["stride_unit"],
