@@ -38,7 +38,7 @@ CORE = [
 ]
 PREPARE = ["apache-beam>=2.61"]
 TORCH = ["pytorchvideo>=0.1.5", "torch>=2.6", "torchvision>=0.21"]
-EXPORT = [*TORCH, "onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.2"]
+EXPORT = [*TORCH, "onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.2", "transformers>=4.46"]
 BENCH = [*TORCH, "decord>=0.6", "kornia>=0.8"]
 # TensorFlow itself stays out. tensorflow-datasets imports importlib_resources unasked-for.
 TFDS = ["importlib_resources>=6", "tensorflow-datasets>=4.9.9"]

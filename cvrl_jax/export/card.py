@@ -24,6 +24,10 @@ _BY_ONNX = (
     'session = onnxruntime.InferenceSession("{name}")\n'
     'vectors = session.run(None, {{"clips": clips}})[0]'
 )
+_BY_TRANSFORMERS = (
+    'model = transformers.VivitModel.from_pretrained("{name}", add_pooling_layer=False)\n'
+    "vectors = model(2 * clips - 1).last_hidden_state[:, 0]  # clips [B, T, 3, H, W]"
+)
 _OPENED_BY = {
     "native": _BY_CVRL_JAX,
     "safetensors": _BY_CVRL_JAX,
@@ -31,6 +35,7 @@ _OPENED_BY = {
     "torchvision": _BY_TORCH,
     "stablehlo": _BY_JAX,
     "onnx": _BY_ONNX,
+    "huggingface": _BY_TRANSFORMERS,
 }
 
 

@@ -11,7 +11,14 @@ from collections.abc import Callable
 import numpy as np
 
 from cvrl_jax.encoder import Encoder
-from cvrl_jax.export import native, onnx_file, safetensors_file, stablehlo, torch_files
+from cvrl_jax.export import (
+    huggingface,
+    native,
+    onnx_file,
+    safetensors_file,
+    stablehlo,
+    torch_files,
+)
 from cvrl_jax.export.files import FOLDER
 from cvrl_jax.loading import make_encoder
 
@@ -65,6 +72,10 @@ def _run_onnx(path: pathlib.Path, _: object, clips: np.ndarray) -> np.ndarray:
     return onnx_file.run(path, clips)
 
 
+def _run_huggingface(path: pathlib.Path, _: object, clips: np.ndarray) -> np.ndarray:
+    return huggingface.run(path, clips)
+
+
 def _torch_target(library: str) -> Target:
     def fits(encoder: Encoder) -> None:
         torch_files.about(library, encoder)
@@ -90,5 +101,6 @@ TARGETS: dict[str, Target] = {
     "stablehlo": Target(
         ".stablehlo", stablehlo.write, _run_stablehlo, loader=FOLDER / "for_jax.py"
     ),
+    "huggingface": Target("", huggingface.write, _run_huggingface, fits=huggingface.fits),
     "onnx": Target(".onnx", onnx_file.write, _run_onnx, fits=onnx_file.fits),
 }

@@ -10,6 +10,16 @@ from cvrl_jax.models import create_model
 
 MODELS = {
     "r3d10": {"name": "r3d10", "width": 0.0625},
+    "vit": {
+        "name": "vit_small",
+        "layers": 2,
+        "width": 16,
+        "mlp": 32,
+        "heads": 2,
+        "head_size": 8,
+        "patch": [2, 4, 4],
+        "grid": [2, 3, 4],
+    },
     "r3d50": {"name": "r3d50", "width": 0.125},
     "r3d18": {
         "name": "r3d18",

@@ -14,9 +14,8 @@ import cvrl_jax
 from cvrl_jax.checkpoint import find_checkpoint, load_variables
 from cvrl_jax.config import from_plain, plain
 from cvrl_jax.export import native, safetensors_file
-from cvrl_jax.loading import describe, make_encoder
+from cvrl_jax.loading import clip_tower, describe, make_encoder
 from cvrl_jax.methods import create_method, method_names
-from cvrl_jax.methods.parts import part
 from data_pipelines.errors import UserError
 
 
@@ -34,14 +33,21 @@ def test_a_run_gives_what_its_method_embeds(trained):
     assert (d.frames, d.stride, d.stride_unit, d.size) == (4, 2.0, "frames", 16)
 
 
+@pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("name", method_names())
-def test_an_encoder_is_what_its_method_embeds(name, tiny_config):
-    config = tiny_config(name, model__dtype="float32")
+def test_an_encoder_is_what_its_method_embeds(name, shared, tiny_config):
+    config = tiny_config(name)
+    if shared and "shared" not in config.model:
+        pytest.skip("a method of one tower")
+    if shared:
+        config.model.shared = True
+        del config.model.text  # T5's transformer is another one
+    for section in (config.model, *config.model.values()):
+        if isinstance(section, ConfigDict) and "dtype" in section:
+            section.dtype = "float32"
     method = create_method(config, classes=3)
     variables = jax.jit(method.init)(jax.random.key(0))
-    encoder = make_encoder(
-        describe(plain(config), {}), part(variables, "tower"), "float32", "a test"
-    )
+    encoder = make_encoder(describe(plain(config), {}), clip_tower(variables), "float32", "a test")
     clips = np.random.default_rng(0).integers(0, 256, (2, 4, 16, 16, 3), np.uint8)
     expected = method.embed(variables, {"video": clips[:, None]})["video"][:, 0]
     np.testing.assert_allclose(encoder.embed(clips), expected, atol=1e-5)

@@ -81,6 +81,14 @@ def test_stablehlo_is_lowered_for_all_platforms(source, tmp_path):
     assert exported.platforms == ("cpu", "cuda", "tpu")
 
 
+@pytest.mark.parametrize("to", ["native", "safetensors", "stablehlo"])
+def test_a_transformer_is_exported_too(random_encoder, to, tmp_path):
+    native.write(random_encoder("vit"), tmp_path / "source")
+    name = {"native": "x"}.get(to, f"x.{to}")
+    result = export_checkpoint(tmp_path / "source", to, tmp_path / name)
+    assert result["largest_difference"] <= 1e-5
+
+
 @pytest.mark.parametrize(
     ("to", "output", "says"),
     [
@@ -89,6 +97,7 @@ def test_stablehlo_is_lowered_for_all_platforms(source, tmp_path):
         ("stablehlo", "there.stablehlo", r"there\.stablehlo is there already"),
         ("safetensors", "x.safetensors/y.safetensors", "cannot be written"),
         ("pytorchvideo", "x.safetensors", "depth .50, 101, 152.; this tower has 10"),
+        ("huggingface", "x", "takes towers vit_.* this has the tower 'r3d10'"),
         ("onnx", "x.onnx", r"no network is this tower \(pytorchvideo takes .*; torchvision takes"),
         ("torchvision", "x.safetensors", "takes r3d_18, .* this tower has depth=10, width=0.0625"),
     ],
