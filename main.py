@@ -20,10 +20,12 @@ from data_pipelines.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, FILE.py or FILE.py:preset.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
-_MODE = flags.DEFINE_enum("mode", "train", ["train", "eval", "embed"], "What to do.")
+_MODE = flags.DEFINE_enum("mode", "train", ["train", "eval", "embed", "export"], "What to do.")
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "eval, embed: a run's folder or one of its checkpoints; default: --workdir."
+    "checkpoint", None, "All but train: a run's folder or one of its checkpoints; else --workdir."
 )
+_TO = flags.DEFINE_string("to", None, "export: the format, see docs/export.md.")
+_OUTPUT = flags.DEFINE_string("output", None, "export: the file, or folder, to make.")
 _RESUME = flags.DEFINE_bool("resume", False, "Go on in --workdir although the config differs.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete the run in --workdir first.")
 
@@ -53,6 +55,13 @@ def main(argv: list[str]) -> int:
         except Stopped as stopped:
             print(stopped, file=sys.stderr)
             return 128 + stopped.signal
+    elif _MODE.value == "export":
+        from cvrl_jax.export.write import export_checkpoint
+
+        if _TO.value is None or _OUTPUT.value is None:
+            raise UserError("--mode=export needs --to=FORMAT and --output=FILE")
+        checkpoint = pathlib.Path(_CHECKPOINT.value or workdir)
+        result = export_checkpoint(checkpoint, _TO.value, pathlib.Path(_OUTPUT.value))
     else:
         from cvrl_jax import frozen
 

@@ -9,6 +9,7 @@ CORE = [
     "array_record>=0.6",
     "av>=18",
     "clu>=0.0.12",
+    "flatbuffers>=24.3",
     "flax>=0.12",
     "fsspec>=2024.2",
     "grain>=0.2.15",
@@ -25,6 +26,7 @@ CORE = [
     "pillow>=10",
     "pyarrow>=15",
     "rich>=13",
+    "safetensors>=0.4.5",
     "scikit-learn>=1.4",
     "scipy>=1.11",
     "simplejpeg>=1.8",
@@ -35,7 +37,9 @@ CORE = [
     "webvtt-py>=0.5",
 ]
 PREPARE = ["apache-beam>=2.61"]
-BENCH = ["decord>=0.6", "kornia>=0.8", "pytorchvideo>=0.1.5", "torch>=2.4", "torchvision>=0.19"]
+TORCH = ["pytorchvideo>=0.1.5", "torch>=2.6", "torchvision>=0.21"]
+EXPORT = [*TORCH, "onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.2"]
+BENCH = [*TORCH, "decord>=0.6", "kornia>=0.8"]
 # TensorFlow itself stays out. tensorflow-datasets imports importlib_resources unasked-for.
 TFDS = ["importlib_resources>=6", "tensorflow-datasets>=4.9.9"]
 DEV = [
@@ -58,7 +62,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["cvrl_jax*", "data_pipelines*", "configs*"]),
     package_data={
-        "cvrl_jax.observe.report": ["template.html.j2"],
+        "cvrl_jax.observe.report": ["*.html.j2"],
         "data_pipelines.census": ["census.html.j2"],
     },
     install_requires=CORE,
@@ -66,6 +70,7 @@ setup(
         "bench": BENCH,
         "cuda12": ["jax[cuda12]"],
         "dev": DEV,
+        "export": EXPORT,
         "gcs": ["gcsfs>=2024.2"],
         "prepare": PREPARE,
         "s3": ["s3fs>=2024.2"],

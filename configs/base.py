@@ -14,11 +14,13 @@ def get_config() -> ConfigDict:
     config.seed = 0  # fixes initialisation, data order, clips, crops and augmentation
     config.batch_size = 1024  # videos per step over all devices; divisible by the devices
     config.steps = 71_488  # updates (K600: 200 epochs of 357.44 steps)
-    config.init_from = ""  # checkpoint whose tower weights start this run ("" = from scratch)
+    config.init_from = ""  # tower weights to start from ("" = none): a run, one of its checkpoints,
+    # an export, torchvision:FILE or pytorchvideo:FILE
 
     config.data = data = ConfigDict()
     data.source = "moving_shapes"  # moving_shapes | folder | csv | jsonl | ucf101 | hmdb51 |
-    # jhmdb | kinetics | ssv2 | howto100m | audioset | msrvtt | youcook2 | tfds | records | mixture
+    # jhmdb | kinetics | ssv2 | esc50 | howto100m | audioset | msrvtt | youcook2 | tfds | records |
+    # mixture
     data.root = ""  # folder of the videos; tfds: where datasets were prepared ("" = its default);
     # records: the --output of data_pipelines.prepare, a folder or URL
     data.manifest = ""  # csv, jsonl: the file with `path[,label][,start,end][,split]` and
@@ -77,6 +79,8 @@ def get_config() -> ConfigDict:
     model.temporal_kernels = (1, 1, 3, 3)  # per stage
     model.temporal_strides = (1, 1, 1, 1)  # per stage
     model.padding = "same"  # same (TensorFlow, the reference) | symmetric (PyTorch)
+    model.normalization = "none"  # of pixels in [0, 1]: none | kinetics | slowfast | imagenet; what
+    # imported weights were made with (torchvision's video, pytorchvideo's, image networks)
     model.dtype = "bfloat16"  # of activations; parameters and BatchNorm statistics are float32
 
     config.head = head = ConfigDict()
@@ -94,16 +98,19 @@ def get_config() -> ConfigDict:
     augment.per_frame = False  # draw for every frame anew (ablation of temporal consistency)
 
     config.optimizer = optimizer = ConfigDict()
-    optimizer.name = "sgd"  # sgd | lars | adamw
+    optimizer.name = "sgd"  # sgd | lars | adam | adamw
     # The reference does not divide its loss by the number of replicas R, so its 0.32 acts as
     # 0.32 R on the mean gradient used here. 0.32 is the value at R = 1; try larger ones too.
     optimizer.learning_rate = config_dict.placeholder(float)  # absolute; None = by the rule below
     optimizer.base_learning_rate = 0.08  # times batch_size / 256 (0.32 at 1024)
     optimizer.momentum = 0.9
     optimizer.nesterov = False
-    optimizer.betas = (0.9, 0.999)  # adamw
+    optimizer.betas = (0.9, 0.999)  # adam, adamw
+    optimizer.epsilon = 1e-8  # adam, adamw
     optimizer.weight_decay = 1e-6  # on kernels only, never on BatchNorm or biases
-    optimizer.warmup_steps = 1_787  # linear from 0, then half a cosine to 0 (K600: 5 epochs)
+    optimizer.warmup_steps = 1_787  # linear from 0 (K600: 5 epochs)
+    optimizer.schedule = "cosine"  # after the warm-up: cosine (to 0) | quarter_cosine (to half,
+    # fastest at the end) | cosine_to_half (level at the end)
 
     config.eval = evaluation = ConfigDict()
     evaluation.every = 5_000  # steps between quick evaluations; 0 = only before and after training
@@ -139,7 +146,8 @@ def get_config() -> ConfigDict:
     config.checkpoint = checkpoint = ConfigDict()
     checkpoint.every = 1_000  # steps; also at the end and when stopped by a signal
     checkpoint.keep = 3  # newest checkpoints kept
-    checkpoint.keep_best = True  # and the one of the best kNN top-1
+    checkpoint.keep_best = True  # and the one of the best text-to-video (else audio-to-video) R@1,
+    # or without retrieval the best kNN top-1
 
     config.log = log = ConfigDict()
     log.every = 50  # steps between rows of metrics.jsonl

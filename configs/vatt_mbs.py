@@ -50,6 +50,7 @@ def vatt(config: ConfigDict, preset: str, video: str) -> ConfigDict:
     )
     config.augment.update(recipe="linear", audio_noise=0.0, audio_mixup=False)
     config.optimizer.update(name="adamw", learning_rate=1e-4, weight_decay=0.0, warmup_steps=10_000)
+    config.eval.update(protocols=("retrieval",), clips=4)
     config = apply_preset(config, preset)
     stack = {"dropout": 0.1, "attention_dropout": 0.1, "dtype": "bfloat16"}
     config.model = ConfigDict(
@@ -67,7 +68,9 @@ def vatt(config: ConfigDict, preset: str, video: str) -> ConfigDict:
 
 
 def _tiny(config: ConfigDict) -> None:
+    config.eval.update(protocols=("retrieval", "knn", "linear"), retrieval_ways=64)
     config.data.update(
+        constant_colour=True,
         stride=3.0,
         stride_unit="frames",
         audio=ConfigDict({"rate": 4000, "samples": 3840}),

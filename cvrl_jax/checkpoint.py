@@ -16,7 +16,8 @@ from orbax.checkpoint import v1 as ocp
 from data_pipelines.errors import UserError
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "grain", "av", "numpy")
-_METRIC = "knn_top1"  # what "best" means
+# What "best" means: the first of these that a run measures.
+_BEST_BY = ("text_to_video_r1", "audio_to_video_r1", "knn_top1")
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,8 @@ class Checkpoints:
     Args:
       folder: made if missing.
       keep: newest ones kept.
-      keep_best: also keep the one of the highest kNN top-1.
+      keep_best: also keep the one of the highest text-to-video (or else audio-to-video) R@1, or
+        without retrieval the highest kNN top-1.
     """
 
     def __init__(self, folder: pathlib.Path, *, keep: int = 3, keep_best: bool = True) -> None:
@@ -41,7 +43,7 @@ class Checkpoints:
         if keep_best:
             kept.append(
                 policies.BestN(
-                    get_metric_fn=lambda metrics: metrics[_METRIC],
+                    get_metric_fn=lambda metrics: next(iter(metrics.values())),
                     n=1,
                     keep_checkpoints_without_metrics=False,
                 )
@@ -76,11 +78,12 @@ class Checkpoints:
           UserError: the checkpoint before this one could not be written.
         """
         self.wait()
+        best_by = [(name, metrics[name]) for name in _BEST_BY if name in metrics][:1]
         try:
             self._pending = self._checkpointer.save_checkpointables_async(
                 step,
                 {"state": state, "host": host | {"versions": versions()}},
-                metrics={_METRIC: metrics[_METRIC]} if _METRIC in metrics else None,
+                metrics=dict(best_by) or None,
             )
         except Exception as error:  # as in `wait`
             raise self._failed(step, error) from error

@@ -14,8 +14,9 @@ from ml_collections import ConfigDict
 
 from cvrl_jax.checkpoint import find_checkpoint, load_variables
 from cvrl_jax.config import from_plain, validate
+from cvrl_jax.evaluation.cross_modal import clips
 from cvrl_jax.evaluation.embeddings_table import write_embeddings
-from cvrl_jax.evaluation.features import Network, extract_features
+from cvrl_jax.evaluation.features import Features, Network, extract_features
 from cvrl_jax.evaluation.suite import evaluate, evaluation_spec, sources_of
 from cvrl_jax.methods import create_method
 from cvrl_jax.network import make_network
@@ -65,7 +66,7 @@ def evaluate_checkpoint(
 def embed_checkpoint(
     config: ConfigDict, checkpoint: pathlib.Path, workdir: pathlib.Path
 ) -> dict[str, Any]:
-    """Writes the vector of every video to Parquet; `--mode=embed`.
+    """Writes the vectors of every video to Parquet; `--mode=embed`.
 
     One row per video and one file per split: `workdir`/embeddings_train.parquet and, where there
     are test videos, embeddings_test.parquet.
@@ -100,6 +101,7 @@ def embed_checkpoint(
             classes=source.classes,
             step=int(path.name),
             config_name=config.name,
+            more=_further_columns(features),
         )
         summary[split] = {
             "rows": rows,
@@ -107,6 +109,21 @@ def embed_checkpoint(
             "file": str(target),
         }
     return summary
+
+
+def _further_columns(features: Features) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Vectors beside the video tower's: unit means over views, and one for each sentence."""
+    columns = {}
+    for name, values in features.outputs.items():
+        if name == "video" or values.ndim != 3:
+            continue
+        present = features.is_present(name)
+        if not name.startswith("text"):
+            items = clips(values, present)
+            values, present = np.zeros((len(values), values.shape[-1])), present.any(axis=1)
+            values[items.videos_M] = items.vectors_MxD
+        columns[name] = values, present
+    return columns
 
 
 def _open(

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from cvrl_jax.evaluation.features import Network
 from cvrl_jax.methods import Batch, Method, Variables
+from cvrl_jax.models.transformer import Transformer
 from cvrl_jax.parallel.mesh import batch_sharding, put_batch, replicated
 from cvrl_jax.state import MODALITIES, make_embed
 
@@ -63,7 +64,7 @@ def transformer_tokens(
 
     def listen(call: Callable, args: Any, kwargs: Any, context: nn.module.InterceptorContext):
         output = call(*args, **kwargs)
-        if context.module.name == "encoder" and context.method_name == "__call__":
+        if isinstance(context.module, Transformer) and context.method_name == "__call__":
             found.append(output)
         return output
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from data_pipelines.errors import UserError
@@ -21,14 +22,16 @@ def create_optimizer(
 
     Args:
       config: a ConfigDict section with the fields
-        `name`: 'sgd', 'lars' (arXiv 1708.03888) or 'adamw' (arXiv 1711.05101).
+        `name`: 'sgd', 'lars' (arXiv 1708.03888), 'adam' (arXiv 1412.6980) or 'adamw'
+          (arXiv 1711.05101).
         `learning_rate`: the peak; None means `base_learning_rate` * batch_size / 256
           (arXiv 1706.02677, section 2.1).
+        `schedule`: the shape of its fall, a key of `CURVES`.
         `warmup_steps`: >= 0 and < total_steps.
         `weight_decay`: >= 0. 'sgd' and 'lars' add weight_decay * w to the gradient before momentum,
-          as if the loss held weight_decay / 2 * |w|^2; 'adamw' decouples it.
+          as if the loss held weight_decay / 2 * |w|^2; 'adamw' decouples it; 'adam' has none.
         `momentum`, `nesterov`: of 'sgd' and 'lars'.
-        `betas`: (beta1, beta2) of 'adamw'.
+        `betas`, `epsilon`: of 'adam' and 'adamw'.
       total_steps: length of the run, in updates.
       batch_size: examples in one update, over all devices.
 
@@ -36,7 +39,7 @@ def create_optimizer(
       (optimizer, schedule): `schedule(step)` is the learning rate of that update, for logging.
 
     Raises:
-      UserError: the name is unknown, or warm-up fills the whole run.
+      UserError: a name is unknown, or warm-up fills the whole run.
     """
     if config.name not in _OPTIMIZERS:
         near = nearest(str(config.name), _OPTIMIZERS)
@@ -44,12 +47,27 @@ def create_optimizer(
     peak = config.learning_rate
     if peak is None:
         peak = config.base_learning_rate * batch_size / 256
-    schedule = warmup_cosine(peak, config.warmup_steps, total_steps)
+    schedule = warmup_cosine(peak, config.warmup_steps, total_steps, config.schedule)
     return _OPTIMIZERS[config.name](config, schedule), schedule
 
 
-def warmup_cosine(peak: float, warmup_steps: int, total_steps: int) -> optax.Schedule:
-    """A half cosine from `peak` at step 0 to 0 at `total_steps`, its start replaced by a ramp.
+def _half_cosine(t: jax.Array) -> jax.Array:
+    return (1 + jnp.cos(jnp.pi * t)) / 2
+
+
+CURVES: Mapping[str, Callable[[jax.Array], jax.Array]] = {
+    "cosine": _half_cosine,  # 1 to 0
+    "quarter_cosine": lambda t: (1 + jnp.cos(jnp.pi / 2 * t)) / 2,  # 1 to 1/2, fastest at the end
+    "cosine_to_half": lambda t: (1 + _half_cosine(t)) / 2,  # 1 to 1/2, level at the end
+}
+"""What becomes of a learning rate of 1 in a run of length 1. VATT (arXiv 2104.11178, A.2.4) has a
+quarter of a cosine's period from 1e-4 to 5e-5; its released code, half a period."""
+
+
+def warmup_cosine(
+    peak: float, warmup_steps: int, total_steps: int, curve: str = "cosine"
+) -> optax.Schedule:
+    """A cosine from `peak` at step 0 to its end at `total_steps`, its start replaced by a ramp.
 
     The ramp runs linearly from 0 at step 0 to where the cosine is at `warmup_steps`, a little below
     `peak`. This is the schedule of the published CVRL code; in `optax.warmup_cosine_decay_schedule`
@@ -59,19 +77,26 @@ def warmup_cosine(peak: float, warmup_steps: int, total_steps: int) -> optax.Sch
       peak: height of the cosine.
       warmup_steps: length of the ramp, >= 0 and < total_steps.
       total_steps: length of the run.
+      curve: a key of `CURVES`; 'cosine' ends at 0.
 
     Returns:
       A function of the step, for integers and traced integers.
 
     Raises:
-      UserError: warm-up fills the whole run.
+      UserError: the curve is unknown, or warm-up fills the whole run.
     """
     if not 0 <= warmup_steps < total_steps:
         raise UserError(
             f"warmup_steps={warmup_steps} must be >= 0 and below the run's {total_steps} steps; "
             "shorten the warm-up or lengthen the run"
         )
-    cosine = optax.cosine_decay_schedule(peak, total_steps)
+    if curve not in CURVES:
+        raise UserError(f"optimizer schedule {curve!r} is unknown; {nearest(str(curve), CURVES)}")
+    shape = CURVES[curve]
+
+    def cosine(step: Any) -> jax.Array:
+        return peak * shape(jnp.minimum(step / total_steps, 1.0))
+
     if warmup_steps == 0:
         return cosine
     ramp = optax.linear_schedule(0.0, cosine(warmup_steps), warmup_steps)
@@ -115,11 +140,24 @@ def _lars(config: Any, schedule: optax.Schedule) -> optax.GradientTransformation
 
 def _adamw(config: Any, schedule: optax.Schedule) -> optax.GradientTransformation:
     beta1, beta2 = config.betas
-    return optax.adamw(schedule, beta1, beta2, weight_decay=config.weight_decay, mask=decay_mask)
+    return optax.adamw(
+        schedule,
+        beta1,
+        beta2,
+        config.epsilon,
+        weight_decay=config.weight_decay,
+        mask=decay_mask,
+    )
+
+
+def _adam(config: Any, schedule: optax.Schedule) -> optax.GradientTransformation:
+    beta1, beta2 = config.betas
+    return optax.adam(schedule, beta1, beta2, config.epsilon)
 
 
 _OPTIMIZERS: Mapping[str, Callable[[Any, optax.Schedule], optax.GradientTransformation]] = {
     "sgd": _sgd,
     "lars": _lars,
+    "adam": _adam,
     "adamw": _adamw,
 }

@@ -24,6 +24,7 @@ from cvrl_jax.observe.report import (
     SummaryNumber,
     write_report,
 )
+from cvrl_jax.retrieval_report import gather_retrieval
 from cvrl_jax.workdir import Workdir
 from data_pipelines.bad_examples import read_bad_examples
 from data_pipelines.errors import BadVideo
@@ -33,7 +34,7 @@ from data_pipelines.spec import InputSpec
 from data_pipelines.survey import Survey
 from data_pipelines.video import Source
 
-_PAIRS = 12
+_CLIPS = 12
 _QUERIES = 8
 _NEIGHBOURS = 5
 
@@ -75,11 +76,12 @@ def write(
         description=f"{config.method.name} on {sources.train.name}, {config.steps} steps of "
         f"{config.batch_size} videos. {sources.no_test_because}",
         summary=_summary(metrics, untrained),
+        multimodal=gather_retrieval(results, sources, config, method.inputs, untrained),
         history=history,
         chance=chance,
-        pairs_Nx2xTxHxWx3=_augmented_pairs(method, sources.train, config.seed),
+        clips_NxVxTxHxWx3=_augmented_clips(method, sources.train, config.seed),
         vectors_MxD=test.mean_NxD if test else None,
-        vector_labels_M=test.labels_N if test else None,
+        vector_labels_M=test.class_N if test else None,
         classes=sources.train.classes,
         neighbours=_neighbours(results, sources, spec),
         true_K=test.labels_N if test and predictions is not None else None,
@@ -99,14 +101,21 @@ def write(
 
 def _summary(metrics: dict[str, float], untrained: dict[str, Any]) -> list[SummaryNumber]:
     shown = {
+        "text_to_video_r1": "Text to video R@1",
+        "audio_to_video_r1": "Sound to video R@1",
         "knn_top1": "kNN top-1",
         "linear_top1": "Linear probe top-1",
+        "attentive_top1": "Attentive probe top-1",
+        "audio_linear_top1": "Linear probe top-1, sound",
+        "audio_attentive_top1": "Attentive probe top-1, sound",
         "classifier_top1": "Classifier top-1",
     } | {name: name for name in metrics if name.startswith("probe_") and name.endswith("_top1")}
     numbers = []
     for name, title in shown.items():
         if name in metrics:
-            chance = metrics.get(name.replace("_top1", "_chance"), metrics["chance"])
+            chance = metrics.get("chance_r1")
+            if name.endswith("_top1"):
+                chance = metrics.get(name.replace("_top1", "_chance"), metrics.get("chance"))
             numbers.append(SummaryNumber(title, metrics[name], untrained.get(name), chance))
     return numbers
 
@@ -140,18 +149,17 @@ def _census(
     return census
 
 
-def _augmented_pairs(method: Method, source: Source, seed: int) -> np.ndarray | None:
-    """What the network sees of the first videos: uint8 [N, 2, T, H, W, 3]."""
+def _augmented_clips(method: Method, source: Source, seed: int) -> np.ndarray | None:
+    """What the network sees of the first videos: uint8 [N, 1 or 2, T, H, W, 3]."""
     examples = [
         load_example(source, method.inputs, index, np.random.default_rng([seed, index]))
-        for index in range(min(_PAIRS, len(source)))
+        for index in range(min(_CLIPS, len(source)))
     ]
     clips = [example["video"] for example in examples if example["valid"]]
     if not clips:
         return None
     views = method.augment({"video": jnp.asarray(np.stack(clips))}, jax.random.key(seed))
-    pairs = np.asarray(np.clip(np.asarray(views, np.float32) * 255, 0, 255), np.uint8)
-    return pairs if pairs.shape[1] == 2 else np.repeat(pairs[:, :1], 2, axis=1)
+    return np.asarray(np.clip(np.asarray(views, np.float32) * 255, 0, 255), np.uint8)[:, :2]
 
 
 def _neighbours(

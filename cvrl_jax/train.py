@@ -87,7 +87,9 @@ def train(
     method = create_method(config, classes=len(sources.train.classes))
     folder = Workdir(workdir)
     fresh = overwrite or not folder.has_checkpoints()
-    tower = load_tower(config.init_from, method) if config.init_from and fresh else None
+    tower = None
+    if config.init_from and fresh:
+        tower = load_tower(config.init_from, method, config.model.to_dict())
     workers, timeout = worker_count(config.data), kill_after(config.data)
     looked_at = survey(sources.train, method.inputs, workers=workers, timeout=timeout)
     log.info("%d videos, about %.2f hours", looked_at.videos, looked_at.hours)

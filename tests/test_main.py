@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import pytest
 
+import cvrl_jax
 from cvrl_jax.checkpoint import find_checkpoint, load_variables
 from cvrl_jax.workdir import Workdir
 
@@ -73,6 +74,12 @@ def training(workdir: pathlib.Path, *fields: str) -> list[str]:
         ((TINY,), "--workdir=DIR is needed"),
         (("--workdir=WORKDIR",), "--config=FILE.py is needed"),
         (("--workdir=WORKDIR", "--mode=eval"), "no checkpoint in"),
+        (("--workdir=WORKDIR", "--mode=export"), "needs --to=FORMAT and --output=FILE"),
+        (
+            ("--workdir=WORKDIR", "--mode=export", "--to=native", "--output=WORKDIR/x"),
+            "no run, export or published weights",
+        ),
+        ((TINY, "--workdir=WORKDIR", "--config.init_from=torchvision:x.safetensors"), "no file x"),
         ((TINY, "--workdir=WORKDIR", "--config.batch_size=7"), "nearest valid"),
     ],
 )
@@ -165,6 +172,22 @@ def test_a_killed_run_ends_bit_for_bit_like_an_unbroken_one(
     assert rows(broken) == rows(workdir)
     ours, theirs = (load_variables(find_checkpoint(path))[0] for path in (broken, workdir))
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+def test_export_ends_with_one_line_of_json(unbroken, environment, tmp_path):
+    workdir, _ = unbroken
+    output = tmp_path / "x.safetensors"
+    ended = subprocess.run(
+        command("--mode=export", "--to=safetensors", f"--workdir={workdir}", f"--output={output}"),
+        cwd=REPO,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    (line,) = ended.stdout.splitlines()
+    assert json.loads(line)["largest_difference"] == 0.0
+    assert cvrl_jax.load(output).description.origin["step"] == 30
 
 
 def test_a_signal_ends_with_its_status_and_one_line(environment, tmp_path):

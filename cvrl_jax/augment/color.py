@@ -1,4 +1,4 @@
-"""Colour: brightness, contrast, saturation, hue, their jitter, greyscale, solarise.
+"""Colour: brightness, contrast, saturation, hue, their jitters, greyscale, solarise.
 
 Every op draws once per clip, so that all frames change alike, and returns values in [0, 1].
 """
@@ -91,6 +91,37 @@ def color_jitter(
         ratio = jnp.where(op == 2, factors_4[2], 1.0)
         planes = _hue_saturation(planes, turn, ratio)
     return _join(planes)
+
+
+def additive_jitter(
+    key: jax.Array,
+    clip_TxHxWx3: jax.Array,
+    brightness: float = 32 / 255,
+    contrast: float = 0.4,
+    saturation: float = 0.4,
+    hue: float = 0.2,
+) -> jax.Array:
+    """The colours of VATT (arXiv 2104.11178, A.2.1): one number added to all, then as above.
+
+    In this order: brightness, saturation, contrast, hue; values are clipped to [0, 1] after each.
+
+    Args:
+      key: a typed PRNG key.
+      clip_TxHxWx3: float32 in [0, 1].
+      brightness: the number added is from U[-brightness, brightness].
+      contrast: strength of `contrast`, >= 0.
+      saturation: strength of `saturation`, >= 0.
+      hue: strength of `hue`, in turns, in [0, 0.5].
+
+    Returns:
+      float32 [T, H, W, 3] in [0, 1].
+    """
+    keys = jax.random.split(key, 4)
+    offset = jax.random.uniform(keys[0], minval=-brightness, maxval=brightness)
+    planes = _split(jnp.clip(clip_TxHxWx3 + offset, 0.0, 1.0))
+    planes = _hue_saturation(planes, jnp.float32(0.0), _factor(keys[1], saturation))
+    planes = _affine(planes, _factor(keys[2], contrast), jnp.array(True))
+    return _join(_hue_saturation(planes, _turn(keys[3], hue), jnp.float32(1.0)))
 
 
 def greyscale(key: jax.Array, clip_TxHxWx3: jax.Array) -> jax.Array:

@@ -33,6 +33,8 @@ _FLIP = Step(flip.horizontal_flip, 0.5)
 _JITTER = Step(
     color.color_jitter, 0.8, {"brightness": 0.8, "contrast": 0.8, "saturation": 0.8, "hue": 0.2}
 )
+_VATT_COLOURS = {"brightness": 32 / 255, "contrast": 0.4, "saturation": 0.4, "hue": 0.2}
+_JITTERS = (color.color_jitter, color.additive_jitter)
 _GREY = Step(color.greyscale, 0.2)
 _COMMON: Recipe = (_FLIP, _JITTER, _GREY)
 
@@ -54,6 +56,8 @@ RECIPES: Mapping[str, tuple[Recipe, Recipe]] = {
     ),
     # SimCLR (arXiv 2002.05709, appendix A): the two views are drawn alike.
     "simclr_symmetric": _alike(*_COMMON, _blur(0.5)),
+    # VATT (arXiv 2104.11178, A.2.1), beside the random crop made on the host.
+    "vatt": _alike(_FLIP, Step(color.additive_jitter, 0.8, _VATT_COLOURS)),
     # Training of a classifier on frozen features: the random crop, made on the host, and a flip.
     "linear": _alike(_FLIP),
     "none": _alike(),
@@ -78,7 +82,7 @@ def scaled(recipe: Recipe, strength: float) -> Recipe:
     """The recipe with the ranges of its colour jitter times `strength` >= 0."""
     return tuple(
         step._replace(numbers={name: n * strength for name, n in step.numbers.items()})
-        if step.op is color.color_jitter
+        if step.op in _JITTERS
         else step
         for step in recipe
     )

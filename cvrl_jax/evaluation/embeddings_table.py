@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,11 +37,12 @@ def write_embeddings(
     classes: Sequence[str],
     step: int,
     config_name: str,
+    more: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> int:
     """Writes the table with columns id, path, label (name), label_index, vector (float32 [D]).
 
-    The file appears only once it is complete. The schema's metadata names the checkpoint step
-    (`step`) and the configuration (`config`).
+    Further columns are those of `more`. The file appears only once it is complete. The schema's
+    metadata names the checkpoint step (`step`) and the configuration (`config`).
 
     Args:
       path: the file to write; its folder is made where it is missing.
@@ -53,6 +54,9 @@ def write_embeddings(
       classes: names by label, () where there are none.
       step: of the checkpoint the vectors come from.
       config_name: of the configuration it was trained with.
+      more: further columns by name, each (vectors, which of them mean something): [N, D] and bool
+        [N], null in the table where False; or [N, K, D] and bool [N, K], a list in the table of
+        those that are True.
 
     Returns:
       The number of rows written.
@@ -60,22 +64,23 @@ def write_embeddings(
     Raises:
       ValueError: the arguments differ in length.
     """
+    more = more or {}
     lengths = {len(ids), len(paths), len(labels_N), len(vectors_NxD), len(valid_N)}
+    lengths |= {len(values) for values, _ in more.values()}
     if len(lengths) != 1:
         raise ValueError(f"write_embeddings: columns of different lengths {sorted(lengths)}")
     rows = np.flatnonzero(valid_N).tolist()
-    vectors = np.ascontiguousarray(vectors_NxD[rows], np.float32)
     labels = [int(label) if label >= 0 else None for label in np.asarray(labels_N)[rows]]
     names = [classes[i] if i is not None and i < len(classes) else None for i in labels]
-    vector_type = pa.list_(pa.float32(), vectors.shape[1])
     table = pa.table(
         {
             "id": pa.array([ids[i] for i in rows], pa.string()),
             "path": pa.array([paths[i] for i in rows], pa.string()),
             "label": pa.array(names, pa.string()),
             "label_index": pa.array(labels, pa.int64()),
-            "vector": pa.FixedSizeListArray.from_arrays(vectors.ravel(), type=vector_type),
+            "vector": _vectors(vectors_NxD[rows]),
         }
+        | {name: _lists(values[rows], present[rows]) for name, (values, present) in more.items()}
     ).replace_schema_metadata({"step": str(step), "config": config_name})
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,6 +88,24 @@ def write_embeddings(
     pq.write_table(table, unfinished)
     unfinished.replace(path)
     return len(rows)
+
+
+def _vectors(vectors_NxD: np.ndarray) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(
+        np.ascontiguousarray(vectors_NxD, np.float32).ravel(),
+        type=pa.list_(pa.float32(), vectors_NxD.shape[1]),
+    )
+
+
+def _lists(values: np.ndarray, present: np.ndarray) -> pa.Array:
+    present = present.astype(bool)
+    if present.ndim == 2:  # the sentences of a video
+        ends = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
+        return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), _vectors(values[present]))
+    # Parquet has no missing vectors of a fixed size.
+    ends = np.concatenate([[0], np.cumsum(present)]) * values.shape[1]
+    flat = pa.array(np.ascontiguousarray(values[present], np.float32).ravel())
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), flat, mask=pa.array(~present))
 
 
 def read_embeddings(path: str | os.PathLike[str]) -> Embeddings:

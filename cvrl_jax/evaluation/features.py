@@ -70,6 +70,11 @@ class Features:
         return (self.vectors_NxVxD / np.maximum(norm, 1e-12)).mean(axis=1)
 
     @property
+    def class_N(self) -> np.ndarray:
+        """Int [N]: the class of each video, -1 where it has none or can have several."""
+        return self.labels_N if self.labels_N.ndim == 1 else np.full(len(self.labels_N), -1)
+
+    @property
     def labelled_N(self) -> np.ndarray:
         """Bool [N]: which videos have a label."""
         if self.labels_N.ndim == 2:

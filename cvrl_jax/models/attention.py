@@ -1,4 +1,8 @@
-"""Multi-head self-attention, with T5's relative bias where a tower wants it."""
+"""Multi-head self-attention with two lowerings, and T5's relative bias.
+
+Accelerators have fused kernels. XLA's CPU backend does best with one head at a time, whose square
+of weights stays in the cache and is computed again in the backward pass.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,20 @@ import numpy as np
 
 from cvrl_jax.models.heads import dense_init
 
+LOWERINGS = ("auto", "fused", "heads")
+
+_MASKED = -1e9
+
 
 def attend(
     q_NxSxHxd: jax.Array,
     k_NxSxHxd: jax.Array,
     v_NxSxHxd: jax.Array,
     scale: float,
-    bias_1xHxSxS: jax.Array | None = None,
+    bias_HxSxS: jax.Array | None = None,
     visible_NxS: jax.Array | None = None,
-    dropout: nn.Module | None = None,
+    dropout: tuple[jax.Array, float] | None = None,
+    lowering: str = "auto",
 ) -> jax.Array:
     """softmax(scale q k^T + bias) v, the softmax in float32.
 
@@ -28,26 +37,48 @@ def attend(
       k_NxSxHxd: keys.
       v_NxSxHxd: values.
       scale: multiplies the dot products.
-      bias_1xHxSxS: added to the logits.
+      bias_HxSxS: added to the logits, query before key.
       visible_NxS: bool; tokens that are False are attended to by none.
-      dropout: drops attention weights. Fused kernels cannot do that, so with it the weights of all
-        tokens on all tokens are kept in memory.
+      dropout: (key, probability) of dropping an attention weight. Fused kernels cannot do that: the
+        weights of all tokens on all tokens are then kept in memory.
+      lowering: 'fused' = `jax.nn.dot_product_attention`, 'heads' = one head after the other,
+        'auto' = 'heads' where the default backend is a CPU when the call is traced.
 
     Returns:
       [N, S, H, d] of the type of the values.
     """
-    mask = None if visible_NxS is None else visible_NxS[:, None, None, :]
-    if dropout is None:
+    one_by_one = lowering == "heads" or (lowering == "auto" and jax.default_backend() == "cpu")
+    if not one_by_one and dropout is None:
+        bias = None if bias_HxSxS is None else bias_HxSxS[None]
+        mask = None if visible_NxS is None else visible_NxS[:, None, None, :]
         return jax.nn.dot_product_attention(
-            q_NxSxHxd, k_NxSxHxd, v_NxSxHxd, bias=bias_1xHxSxS, mask=mask, scale=scale
+            q_NxSxHxd, k_NxSxHxd, v_NxSxHxd, bias=bias, mask=mask, scale=scale
         )
-    logits = jnp.einsum("nqhd,nkhd->nhqk", q_NxSxHxd, k_NxSxHxd).astype(jnp.float32) * scale
-    if bias_1xHxSxS is not None:
-        logits = logits + bias_1xHxSxS
-    if mask is not None:
-        logits = jnp.where(mask, logits, -1e9)
-    weights = dropout(jax.nn.softmax(logits, axis=-1))
-    return jnp.einsum("nhqk,nkhd->nqhd", weights.astype(v_NxSxHxd.dtype), v_NxSxHxd)
+    heads = q_NxSxHxd.shape[2]
+    keys = None if dropout is None else jax.random.split(dropout[0], heads)
+
+    def one_head(inputs: Any) -> jax.Array:
+        q_NxSxd, k_NxSxd, v_NxSxd, bias_SxS, key = inputs
+        logits_NxSxS = jnp.einsum(
+            "nqd,nkd->nqk", q_NxSxd * scale, k_NxSxd, preferred_element_type=jnp.float32
+        )
+        if bias_SxS is not None:
+            logits_NxSxS += bias_SxS
+        if visible_NxS is not None:
+            logits_NxSxS = jnp.where(visible_NxS[:, None], logits_NxSxS, _MASKED)
+        weights_NxSxS = jax.nn.softmax(logits_NxSxS)
+        if dropout is not None:
+            kept = jax.random.bernoulli(key, 1 - dropout[1], weights_NxSxS.shape)
+            weights_NxSxS = jnp.where(kept, weights_NxSxS / (1 - dropout[1]), 0.0)
+        return jnp.einsum("nqk,nkd->nqd", weights_NxSxS.astype(v_NxSxd.dtype), v_NxSxd)
+
+    q, k, v = (x.transpose(2, 0, 1, 3) for x in (q_NxSxHxd, k_NxSxHxd, v_NxSxHxd))
+    inputs = q, k, v, bias_HxSxS, keys
+    if one_by_one:
+        out_HxNxSxd = jax.lax.map(jax.checkpoint(one_head), inputs)
+    else:
+        out_HxNxSxd = jax.vmap(one_head)(inputs)
+    return out_HxNxSxd.transpose(1, 2, 0, 3)
 
 
 class Attention(nn.Module):
@@ -61,6 +92,7 @@ class Attention(nn.Module):
       scaled: divide logits by sqrt(d). T5 (arXiv 1910.10683) does not, and starts with queries that
         much smaller instead.
       dropout: probability of dropping an attention weight in training.
+      lowering: see `attend`.
       dtype: of the arithmetic.
     """
 
@@ -70,6 +102,7 @@ class Attention(nn.Module):
     biases: bool = True
     scaled: bool = True
     dropout: float = 0.0
+    lowering: str = "auto"
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -77,32 +110,34 @@ class Attention(nn.Module):
         self,
         x_NxSxD: jax.Array,
         train: bool,
-        bias_1xHxSxS: jax.Array | None = None,
+        bias_HxSxS: jax.Array | None = None,
         visible_NxS: jax.Array | None = None,
     ) -> jax.Array:
         """[N, S, D] -> [N, S, D]; bias and visible as in `attend`."""
+        inner = self.heads * self.head_size
 
         def dense(features: int, name: str, init: Any = dense_init) -> nn.Dense:
             return nn.Dense(
                 features, use_bias=self.biases, kernel_init=init, dtype=self.dtype, name=name
             )
 
-        query_init = dense_init if self.scaled else _shrunk(self.head_size**-0.5)
-        inner = self.heads * self.head_size
+        def shrunk_init(*args: Any) -> jax.Array:
+            return dense_init(*args) * self.head_size**-0.5
+
         q, k, v = (
-            dense(inner, name, query_init if name == "query" else dense_init)(x_NxSxD).reshape(
+            dense(inner, name, init)(x_NxSxD).reshape(
                 *x_NxSxD.shape[:2], self.heads, self.head_size
             )
-            for name in ("query", "key", "value")
+            for name, init in (
+                ("query", dense_init if self.scaled else shrunk_init),
+                ("key", dense_init),
+                ("value", dense_init),
+            )
         )
         scale = self.head_size**-0.5 if self.scaled else 1.0
-        dropout = nn.Dropout(self.dropout, deterministic=False) if train and self.dropout else None
-        joined = attend(q, k, v, scale, bias_1xHxSxS, visible_NxS, dropout)
+        dropout = (self.make_rng("dropout"), self.dropout) if train and self.dropout else None
+        joined = attend(q, k, v, scale, bias_HxSxS, visible_NxS, dropout, self.lowering)
         return dense(self.width, "out")(joined.reshape(*x_NxSxD.shape[:2], inner))
-
-
-def _shrunk(factor: float) -> Any:
-    return lambda *args: dense_init(*args) * factor
 
 
 class RelativeBias(nn.Module):
@@ -121,11 +156,10 @@ class RelativeBias(nn.Module):
 
     @nn.compact
     def __call__(self, size: int) -> jax.Array:
-        """The bias float32 [1, H, size, size], query before key."""
-        init = nn.initializers.normal(stddev=1.0 / np.sqrt(self.buckets))
+        """The bias float32 [H, size, size], query before key."""
+        init = nn.initializers.normal(stddev=self.buckets**-0.5)
         table = self.param("table", init, (self.buckets, self.heads), jnp.float32)
-        bucket_SxS = distance_buckets(size, self.buckets, self.max_distance)
-        return table[bucket_SxS].transpose(2, 0, 1)[None]
+        return table[distance_buckets(size, self.buckets, self.max_distance)].transpose(2, 0, 1)
 
 
 def distance_buckets(size: int, buckets: int, max_distance: int) -> np.ndarray:

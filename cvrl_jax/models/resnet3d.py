@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from cvrl_jax.models.conv3d import LOWERINGS, PADDINGS, Conv3D, Triple, pads_for
 from cvrl_jax.models.fields import check_fields
 from cvrl_jax.models.norm import BatchNorm
+from cvrl_jax.models.normalization import NORMALIZATIONS, normalize
 from data_pipelines.errors import UserError
 
 Four = tuple[int, int, int, int]
@@ -113,6 +114,7 @@ class ResNet3D(nn.Module):
       temporal_kernels: kt of the blocks of each stage.
       temporal_strides: stride in time at the entrance of each stage.
       padding: 'same' (TensorFlow) or 'symmetric' (PyTorch), see `pads_for`.
+      normalization: of the pixels, a key of `NORMALIZATIONS`.
       bn_momentum: share of the old running statistics that an update keeps.
       bn_epsilon: added to the variance.
       dtype: type of the arithmetic; parameters and running statistics are float32 always.
@@ -127,6 +129,7 @@ class ResNet3D(nn.Module):
     temporal_kernels: Four = (1, 1, 3, 3)
     temporal_strides: Four = (1, 1, 1, 1)
     padding: str = "same"
+    normalization: str = "none"
     bn_momentum: float = 0.9
     bn_epsilon: float = 1e-5
     dtype: Any = jnp.float32
@@ -139,7 +142,10 @@ class ResNet3D(nn.Module):
 
     def check(self) -> None:
         """Raises a UserError where a field's value cannot be."""
-        check_fields(self, {"padding": PADDINGS, "lowering": LOWERINGS})
+        normalizations = tuple(NORMALIZATIONS)
+        check_fields(
+            self, {"padding": PADDINGS, "lowering": LOWERINGS, "normalization": normalizations}
+        )
         if round(64 * self.width) < 1:
             raise UserError(f"model field width={self.width!r}: give at least 1/64 (one channel)")
 
@@ -167,6 +173,7 @@ class ResNet3D(nn.Module):
         }
         base = round(64 * self.width)
         x = clip_BxTxHxWx3 if clip_BxTxHxWx3.ndim == 5 else clip_BxTxHxWx3[:, None]
+        x = normalize(x, self.normalization)
         stem = ConvBN(base, self.stem_kernel, self.stem_strides, name="stem", **conv_bn)
         x = nn.relu(stem(x, train, valid))
         if self.stem_pool:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from cvrl_jax.models.fields import check_fields
 from cvrl_jax.models.heads import dense_init
 from cvrl_jax.models.token_tower import TokenTower
+from cvrl_jax.models.transformer import gelu
 
 
 class TextTransformer(TokenTower):
@@ -52,7 +53,7 @@ class TextTransformer(TokenTower):
         dense = nn.Dense(
             self.width, use_bias=self.biases, kernel_init=dense_init, dtype=self.dtype, name="patch"
         )
-        return nn.gelu(dense(words), approximate=False)
+        return gelu(dense(words))
 
 
 class LinearText(nn.Module):
@@ -109,7 +110,7 @@ class Words(nn.Module):
 
     @nn.compact
     def __call__(self, tokens: jax.Array) -> jax.Array:
-        """Int [...] -> [..., size]; NaN for a token beyond the vocabulary."""
+        """Tokens int [...] -> [..., size]; NaN for a token beyond the vocabulary."""
         init = nn.initializers.normal(stddev=self.size**-0.5)
         table = self.param("table", init, (self.vocabulary, self.size), jnp.float32)
         table = jax.lax.stop_gradient(table) if self.frozen else table

@@ -10,10 +10,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from cvrl_jax.models.attention import LOWERINGS
 from cvrl_jax.models.fields import check_fields
 from cvrl_jax.models.heads import dense_init
 from cvrl_jax.models.positions import RESIZES, Positions
-from cvrl_jax.models.transformer import NORMS, RELATIVE_BIASES, Transformer
+from cvrl_jax.models.transformer import NORMS, RELATIVE_BIASES, Transformer, gelu
 
 POOLINGS = ("agg", "mean")
 
@@ -53,6 +54,7 @@ class TokenTower(nn.Module):
     dropout: float = 0.0
     attention_dropout: float = 0.0
     remat: bool = False
+    lowering: str = "auto"
     dtype: Any = jnp.float32
     grid: tuple[int, ...] = ()
     position_resize: str = "cubic"
@@ -68,10 +70,20 @@ class TokenTower(nn.Module):
         """D, the length of a feature."""
         return self.post_projection or self.width
 
+    @property
+    def stack(self) -> dict[str, Any]:
+        """The fields of the transformer, the part `encoder`."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(Transformer)
+            if field.name not in ("parent", "name")
+        }
+
     def check(self) -> None:
         """Raises a UserError where a field's value cannot be."""
         choices = {
             "norm": NORMS,
+            "lowering": LOWERINGS,
             "relative_bias": RELATIVE_BIASES,
             "position_resize": RESIZES,
             "pooling": POOLINGS,
@@ -119,7 +131,7 @@ class TokenTower(nn.Module):
             pieces = jnp.take_along_axis(pieces, kept[..., None], axis=1)
         tokens = self.embed(pieces)
         if self.pre_projection:
-            tokens = nn.gelu(self._dense(self.width, "pre_projection")(tokens), approximate=False)
+            tokens = gelu(self._dense(self.width, "pre_projection")(tokens))
         if self.grid:
             positions = Positions(
                 self.grid, self.width, self.position_resize, self.position_norm, name="positions"
@@ -134,17 +146,10 @@ class TokenTower(nn.Module):
             tokens = jnp.concatenate([agg, tokens], axis=1)
             if visible is not None:
                 visible = jnp.pad(visible, ((0, 0), (1, 0)), constant_values=True)
-        stack = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(Transformer)
-            if field.name not in ("parent", "name")
-        }
-        tokens = Transformer(**stack, name="encoder")(tokens, train, visible)
+        tokens = Transformer(**self.stack, name="encoder")(tokens, train, visible)
         feature = tokens[:, 0] if self.pooling == "agg" else _mean(tokens, visible)
         if self.post_projection:
-            feature = nn.gelu(
-                self._dense(self.post_projection, "post_projection")(feature), approximate=False
-            )
+            feature = gelu(self._dense(self.post_projection, "post_projection")(feature))
         return feature.astype(jnp.float32)
 
     def _dense(self, features: int, name: str) -> nn.Dense:

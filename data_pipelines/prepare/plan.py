@@ -20,6 +20,8 @@ from data_pipelines.prepare.storage import Storage
 from data_pipelines.sources.files import FileSource
 from data_pipelines.video import Source, VideoInfo
 
+_LONGEST_NAME = 200  # of a shard, without ending; file systems allow 255 bytes
+
 
 @dataclasses.dataclass(frozen=True)
 class Job:
@@ -93,6 +95,10 @@ def plan_shards(splits: Mapping[str, Source], job: Job) -> list[Shard]:
             content += [(*_about(info), _file_state(source, info)) for info in infos]
             # Split names come from the user's data, and a file name must not lead elsewhere.
             name = f"{urllib.parse.quote(split, safe='')}-{number:05d}-of-{count:05d}"
+            if len(name) > _LONGEST_NAME:
+                raise UserError(
+                    f"the name of split {split[:40]!r}... is too long for a file's name"
+                )
             shards.append(Shard(name, split, start, stop, _digest(content)))
     return shards
 

@@ -6,8 +6,8 @@ A prepared collection is a folder, local or in an object store:
 - `index.parquet`: one row per video (`INDEX`), split by split, in the order of the input.
 - `shards/SPLIT-00000-of-00010.array_record`: ArrayRecord files (options
   "group_size:1,uncompressed"; frames are compressed already), one record per video.
-- `shards/SPLIT-00000-of-00010.json`: a receipt for each, and `plan.json`: a digest of the input and
-  the settings. By them a stopped preparation goes on; a reader needs neither.
+- `shards/SPLIT-00000-of-00010.receipt`: a receipt for each, and `plan.json`: a digest of the input
+  and the settings. By them a stopped preparation goes on; a reader needs neither.
 - `quarantine.jsonl`: {"id", "path", "reason"} of every video that could not be read.
 
 A record is a msgpack map with the fields of `Record` by name; `bytes` are msgpack binary, and

@@ -13,10 +13,10 @@ from av.error import FFmpegError
 
 from data_pipelines.decode import VideoFileReader
 from data_pipelines.errors import BadVideo
+from data_pipelines.names import as_utf8
 from data_pipelines.prepare.encode import Encoding, encode_h264, encode_jpeg, shrink
 from data_pipelines.prepare.schema import Record
 from data_pipelines.prepare.sound import NO_SOUND, Sound, cut_sound
-from data_pipelines.sources.files import as_utf8
 from data_pipelines.video import Source, Video
 
 _BLOCK = 64  # frames decoded at a time, so that a long video does not fill the memory

@@ -11,6 +11,7 @@ import numpy as np
 
 from data_pipelines.errors import UserError
 from data_pipelines.sources.audioset import read_audioset
+from data_pipelines.sources.esc50 import read_esc50
 from data_pipelines.sources.files import FileSource
 from data_pipelines.sources.folder import folder_splits
 from data_pipelines.sources.howto100m import read_howto100m
@@ -69,6 +70,8 @@ def create_sources(data: Any, seed: int, unlabelled_test: bool = False) -> Sourc
         )
     if data.source == "moving_shapes":
         return _moving_shapes(data, seed)
+    if data.source == "esc50":
+        return _esc50(data)
     if data.source == "mixture":
         return _mixture(data, seed, unlabelled_test)
     sources = _split(read_splits(data), data, seed, unlabelled_test)
@@ -116,12 +119,24 @@ def _moving_shapes(data: Any, seed: int) -> Sources:
     )
 
 
+def _esc50(data: Any) -> Sources:
+    source = read_esc50(_root(data), limits_of(data))
+    check_missing(source, data.max_missing_fraction)
+    return Sources(source, source, folds=np.array(source.folds))
+
+
 def _mixture(data: Any, seed: int, unlabelled_test: bool) -> Sources:
     sections = part_sections(data)
     parts = {
         name: create_sources(section, seed, unlabelled_test)
         for name, (section, _) in sections.items()
     }
+    for name, part in parts.items():
+        if part.folds is not None:
+            raise UserError(
+                f"config.data.parts.{name}: {part.train.name} has folds and no training videos; "
+                "evaluate on it by itself"
+            )
     weights = {name: weight for name, (_, weight) in sections.items()}
     train = Mixture.of({name: part.train for name, part in parts.items()}, weights)
     tests = {name: part.test for name, part in parts.items() if part.test is not None}
@@ -190,7 +205,7 @@ _READERS: Mapping[str, Callable[[Any], Splits]] = {
     ),
 }
 
-SOURCES = ("moving_shapes", *_READERS, "mixture")
+SOURCES = ("moving_shapes", *_READERS, "esc50", "mixture")
 
 
 def _split(splits: Mapping[str, Source], data: Any, seed: int, unlabelled_test: bool) -> Sources:

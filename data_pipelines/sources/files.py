@@ -95,11 +95,6 @@ class FileSource:
         return str(pathlib.Path(self.root, video.path))
 
 
-def as_utf8(path: str) -> str:
-    """The path as text: bytes of it that are not UTF-8 appear as `\\xe9`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
 def existing_folder(root: str | pathlib.Path, what: str) -> pathlib.Path:
     """Returns `root` as a path.
 

@@ -37,7 +37,13 @@ class Row:
             return ""
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise UserError(f"{self.where}: {column} is {value!r}: give text or a number")
-        return str(value).strip()
+        text = str(value).strip()
+        if not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise UserError(f"{self.where}: {column} is no text in Unicode: {error}") from error
+        return text
 
     def seconds(self, column: str) -> float | None:
         """The value of a column as a time, None where there is none.

@@ -8,6 +8,7 @@ import pathlib
 from typing import Any
 
 from data_pipelines.decode import Limits
+from data_pipelines.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +95,22 @@ def section_of(flags: argparse.Namespace, place: str, root: str = "") -> DataSec
       flags: parsed by a parser with `add_section_flags`.
       place: a folder, a URL of records, or a list ending in .csv or .jsonl (needs no --source).
       root: of a list: the folder that its paths are relative to, "" for its own.
+
+    Raises:
+      UserError: a limit is out of range.
     """
     section = DataSection(root=place, **{name: getattr(flags, name) for name in _HELP})
+    for name, fits in (
+        ("max_pixels", section.max_pixels >= 1),
+        ("max_frames", section.max_frames >= 1),
+        ("max_hours", section.max_hours > 0),
+        ("max_seconds", section.max_seconds > 0),
+        ("fps", section.fps > 0),
+        ("max_missing_fraction", 0 <= section.max_missing_fraction <= 1),
+    ):
+        if not fits:
+            kind = "from 0 to 1" if name == "max_missing_fraction" else "above 0"
+            raise UserError(f"--{name}={getattr(section, name)} must be {kind}")
     kind = pathlib.PurePath(place).suffix.lower().removeprefix(".")
     if flags.source in ("csv", "jsonl"):
         return dataclasses.replace(section, manifest=place, root=root)

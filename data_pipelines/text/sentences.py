@@ -19,9 +19,26 @@ def read_text(
     seconds: float = math.inf,
     rng: np.random.Generator | None = None,
 ) -> np.ndarray:
-    """Returns the K sentences nearest to a stretch of time as numbers.
+    """Returns the K sentences nearest to a stretch of time as numbers: int32 [K, L], 0 = padding.
 
-    Sentences without a word count as none, so that rows of zeros come last.
+    Rows of zeros come last. The arguments are those of `chosen_sentences`.
+    """
+    text_KxL = np.zeros((spec.sentences, spec.tokens), np.int32)
+    for row, (_, ids) in enumerate(chosen_sentences(captions, spec, stretch, seconds, rng)):
+        text_KxL[row, : len(ids)] = ids
+    return text_KxL
+
+
+def chosen_sentences(
+    captions: Sequence[Caption],
+    spec: TextSpec,
+    stretch: tuple[float, float],
+    seconds: float = math.inf,
+    rng: np.random.Generator | None = None,
+) -> list[tuple[str, list[int]]]:
+    """Returns the sentences nearest to a stretch of time, at most K, each with its numbers.
+
+    Sentences without a word count as none.
 
     Args:
       captions: of the video.
@@ -29,20 +46,15 @@ def read_text(
       stretch: when the clip begins and ends, seconds.
       seconds: duration of the video.
       rng: decides between sentences that are equally near, None for the first.
-
-    Returns:
-      int32 [K, L], 0 = padding.
     """
     tokenizer = load_tokenizer(spec.tokenizer, spec.tokens)
-    text_KxL = np.zeros((spec.sentences, spec.tokens), np.int32)
-    row = 0
+    chosen: list[tuple[str, list[int]]] = []
     for caption in nearest_sentences(captions, *stretch, seconds=seconds, rng=rng):
-        if row == spec.sentences:
+        if len(chosen) == spec.sentences:
             break
-        ids = tokenizer.encode(caption.text)
-        text_KxL[row, : len(ids)] = ids
-        row += bool(ids)
-    return text_KxL
+        if ids := tokenizer.encode(caption.text):
+            chosen.append((caption.text, ids))
+    return chosen
 
 
 def nearest_sentences(

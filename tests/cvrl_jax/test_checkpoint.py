@@ -25,10 +25,12 @@ def abstract(state):
     )
 
 
-def fill(folder, steps, accuracies=None, **options):
+def fill(folder, steps, accuracies=None, name="knn_top1", **options):
     checkpoints = Checkpoints(folder, **options)
     for step in steps:
-        metrics = {"knn_top1": accuracies[step]} if accuracies and step in accuracies else {}
+        metrics = {name: accuracies[step]} if accuracies and step in accuracies else {}
+        if name != "knn_top1":
+            metrics["knn_top1"] = 1 / step  # the best is the first; it does not count
         checkpoints.save(step, make_state(step), {"position": step}, metrics)
     checkpoints.wait()
     return checkpoints
@@ -46,6 +48,14 @@ def test_keeps_the_newest_and_the_best(tmp_path):
     checkpoints.close()
     checkpoints = fill(tmp_path / "d", range(1, 6), {2: 0.9}, keep=1, keep_best=False)
     assert checkpoints.steps == [5]
+    checkpoints.close()
+
+
+@pytest.mark.parametrize("name", ["text_to_video_r1", "audio_to_video_r1"])
+def test_where_retrieval_is_measured_it_says_which_is_the_best(tmp_path, name):
+    accuracies = dict.fromkeys(range(1, 6), 0.1) | {3: 0.9}
+    checkpoints = fill(tmp_path / "c", range(1, 6), accuracies, name, keep=1)
+    assert checkpoints.steps == [3, 5]
     checkpoints.close()
 
 

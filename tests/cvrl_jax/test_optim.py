@@ -28,6 +28,8 @@ def section(**changes):
             "weight_decay": 0.1,
             "warmup_steps": 2,
             "betas": (0.9, 0.95),
+            "epsilon": 1e-8,
+            "schedule": "cosine",
         },
         type_safe=False,
     )
@@ -99,6 +101,30 @@ def test_adamw_decouples_the_decay():
     assert_trees_close(got, oracle(update))
 
 
+def test_adam_has_its_own_epsilon_and_no_decay():
+    got, rates = run(section(name="adam", epsilon=0.1))
+
+    def update(weights, gradient, memory, decayed, step):
+        memory["m"] = 0.9 * memory.get("m", 0.0) + 0.1 * gradient
+        memory["v"] = 0.95 * memory.get("v", 0.0) + 0.05 * gradient**2
+        m, v = memory["m"] / (1 - 0.9 ** (step + 1)), memory["v"] / (1 - 0.95 ** (step + 1))
+        return weights - rates[step] * m / (np.sqrt(v) + 0.1)
+
+    assert_trees_close(got, oracle(update))
+
+
+@pytest.mark.parametrize(
+    ("curve", "middle"), [("quarter_cosine", 8.54e-5), ("cosine_to_half", 7.5e-5)]
+)
+def test_vatts_two_schedules_fall_from_1e_4_to_half_of_it(curve, middle):
+    schedule = warmup_cosine(1e-4, 10_000, 500_000, curve)
+    np.testing.assert_allclose(schedule(250_000), middle, rtol=1e-3)
+    np.testing.assert_allclose(schedule(500_000), 5e-5, rtol=1e-5)
+    np.testing.assert_allclose(schedule(600_000), 5e-5, rtol=1e-5)
+    np.testing.assert_allclose(schedule(10_000), 1e-4, rtol=2e-3)
+    np.testing.assert_allclose(schedule(5_000), schedule(10_000) / 2, rtol=1e-5)
+
+
 def test_only_kernels_of_two_or_more_axes_decay():
     assert decay_mask(PARAMS) == DECAYED
 
@@ -133,7 +159,9 @@ def test_peak_follows_the_batch_unless_given():
 
 
 def test_impossible_requests_say_how_to_fix_them():
-    with pytest.raises(UserError, match="'adamv' is unknown; did you mean 'adamw'"):
+    with pytest.raises(UserError, match="'adamv' is unknown; did you mean 'adam'"):
         create_optimizer(section(name="adamv"), 10, 256)
     with pytest.raises(UserError, match=r"warmup_steps=10 .* shorten the warm-up"):
         create_optimizer(section(warmup_steps=10), 10, 256)
+    with pytest.raises(UserError, match="'cosin' is unknown; did you mean 'cosine'"):
+        create_optimizer(section(schedule="cosin"), 10, 256)

@@ -10,10 +10,12 @@ import signal
 
 import jax
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from cvrl_jax import train as train_module
 from cvrl_jax.checkpoint import find_checkpoint, load_variables
+from cvrl_jax.frozen import config_of, embed_checkpoint
 from cvrl_jax.observe import step_log
 from cvrl_jax.train import Stopped, train
 from cvrl_jax.workdir import Workdir
@@ -42,6 +44,37 @@ def test_a_run_leaves_result_metrics_checkpoints_and_report(trained):
     assert [row["step"] for row in rows(trained.workdir)] == [0, 1, 2, 3, 4, 4]
     assert find_checkpoint(trained.workdir).name == "4"
     json.dumps(trained.result, allow_nan=False)
+
+
+@pytest.fixture(scope="module")
+def retrieving(tiny_config, tmp_path_factory):
+    """A run of VATT with sound and text; (config, workdir, result)."""
+    workdir = tmp_path_factory.mktemp("vatt") / "run"
+    config = tiny_config("vatt", eval__retrieval_ways=4, eval__every=2)
+    return config, workdir, train(config, workdir)
+
+
+def test_a_run_that_retrieves_says_how_well_before_and_after(retrieving, trained):
+    _, workdir, result = retrieving
+    for name in ("text_to_video_r1", "audio_to_video_r1"):
+        assert 0 <= result[name] <= 1
+        assert 0 <= result[f"untrained_{name}"] <= 1
+    assert result["chance_r1"] == 0.25
+    assert set(trained.result) < set(result)
+    json.dumps(result, allow_nan=False)
+    measured = [row for row in rows(workdir) if "text_to_video_r1" in row]
+    assert [row["step"] for row in measured] == [0, 2, 4]
+    assert ["linear_top1" in row for row in measured] == [True, False, True]
+
+
+def test_a_run_that_retrieves_embeds_all_its_modalities(retrieving, tmp_path):
+    _, workdir, _ = retrieving
+    summary = embed_checkpoint(config_of(workdir), workdir, tmp_path)
+    table = pq.read_table(summary["test"]["file"])
+    assert {"audio", "video_va", "audio_va", "video_vt", "text_vt"} <= set(table.column_names)
+    norms = np.linalg.norm(np.array(table["video_vt"].to_pylist()), axis=1)
+    np.testing.assert_allclose(norms, 1, atol=1e-5)
+    assert {len(sentences) for sentences in table["text_vt"].to_pylist()} == {2}
 
 
 def test_a_finished_run_says_the_same_again_and_writes_no_row_twice(trained, trained_copy):
@@ -151,7 +184,7 @@ def test_init_from_takes_the_tower_refuses_another_and_is_not_needed_to_go_on(
     )
     jax.tree.map(np.testing.assert_array_equal, old["params"]["tower"], new["params"]["tower"])
     config.model.update(width=0.125)
-    with pytest.raises(UserError, match=r"tower in .* has other parameters"):
+    with pytest.raises(UserError, match=r"r3d10 \(width=0.0625\) of cvrl, has other param"):
         train(config, tmp_path / "other")
     assert not (tmp_path / "other").exists()
     config.model.update(width=0.0625)

@@ -7,13 +7,27 @@ from cvrl_jax.observe.report.contents import (
     ReportContents,
     SummaryNumber,
 )
+from cvrl_jax.observe.report.multimodal import (
+    Direction,
+    Found,
+    Multimodal,
+    Places,
+    SentenceQuery,
+    Similarity,
+)
 from cvrl_jax.observe.report.page import write_report
 
 __all__ = [
+    "Direction",
     "FactorAccuracy",
+    "Found",
+    "Multimodal",
     "Neighbour",
     "NeighbourQuery",
+    "Places",
     "ReportContents",
+    "SentenceQuery",
+    "Similarity",
     "SummaryNumber",
     "write_report",
 ]

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from cvrl_jax.observe.report.multimodal import Multimodal
+
 
 @dataclasses.dataclass(frozen=True)
 class SummaryNumber:
@@ -86,8 +88,8 @@ class ReportContents:
             "rankme", "alignment", "uniformity", "learning_rate", "clips_per_s" and
             "data_wait_percent"; a prefix such as "time/" is allowed. Other names are listed.
         chance: Accuracy of guessing, in [0, 1]: the dashed line of the accuracy curves.
-        pairs_Nx2xTxHxWx3: uint8 [N, 2, T, H, W, 3], two augmented clips of each of N videos.
-        pairs_fps: Frames per second at which the pairs are played.
+        clips_NxVxTxHxWx3: uint8 [N, V, T, H, W, 3], one or two augmented clips of each of N videos.
+        clips_fps: Frames per second at which they are played.
         vectors_MxD: float [M, D], embeddings of M held-out videos, for the map.
         vector_labels_M: int [M], their classes as indices into `classes`; -1 = none.
         classes: Names of the classes, for the map and the confusion matrix.
@@ -96,6 +98,7 @@ class ReportContents:
         predicted_K: int [K], their predicted classes.
         predictor: What made the predictions, e.g. "linear probe".
         by_factor: Accuracy by factor of the class.
+        multimodal: Retrieval between modalities; without it the page has no such part.
         census: Facts on the data: "videos", "hours" and whatever else, shown as name and value;
             "bad_files" and "left_out" are sequences of (path, reason), shown as tables.
         config: The run's configuration, nested mappings of plain values.
@@ -114,8 +117,8 @@ class ReportContents:
     summary: Sequence[SummaryNumber] | None = None
     history: Sequence[Mapping[str, Any]] | None = None
     chance: float | None = None
-    pairs_Nx2xTxHxWx3: np.ndarray | None = None
-    pairs_fps: float = 8.0
+    clips_NxVxTxHxWx3: np.ndarray | None = None
+    clips_fps: float = 8.0
     vectors_MxD: np.ndarray | None = None
     vector_labels_M: np.ndarray | None = None
     classes: Sequence[str] = ()
@@ -124,6 +127,7 @@ class ReportContents:
     predicted_K: np.ndarray | None = None
     predictor: str = "linear probe"
     by_factor: Sequence[FactorAccuracy] | None = None
+    multimodal: Multimodal | None = None
     census: Mapping[str, Any] | None = None
     config: Mapping[str, Any] | None = None
     versions: Mapping[str, str] | None = None
@@ -133,14 +137,17 @@ class ReportContents:
     wall_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        pairs = self.pairs_Nx2xTxHxWx3
-        if pairs is not None:
-            if pairs.ndim != 6 or pairs.shape[1] != 2:
-                raise ValueError(f"pairs must be [N, 2, T, H, W, 3], not {pairs.shape}")
-            _check_frames("pairs", pairs)
+        clips = self.clips_NxVxTxHxWx3
+        if clips is not None:
+            if clips.ndim != 6 or clips.shape[1] not in (1, 2):
+                raise ValueError(f"clips must be [N, 1 or 2, T, H, W, 3], not {clips.shape}")
+            _check_frames("clips", clips)
         for query in self.neighbours or ():
             for video in (query, *query.neighbours):
                 _check_frames("frames of a neighbour", video.frames_FxHxWx3)
+        for query in self.multimodal.queries if self.multimodal else ():
+            for video in (query, *query.found):
+                _check_frames("frames of what a sentence found", video.frames_FxHxWx3)
         _check_partners(self.vectors_MxD, self.vector_labels_M, "vectors", "vector_labels")
         _check_partners(self.true_K, self.predicted_K, "true", "predicted")
 

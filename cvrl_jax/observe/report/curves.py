@@ -26,7 +26,7 @@ class Panel:
     names: tuple[str, ...]
     caption: str
     accuracy: bool = False
-    against_chance: bool = False
+    chance_of: str = ""  # whose chance is drawn: "classes" or "retrieval"
     noisy: bool = False
 
 
@@ -38,17 +38,37 @@ PANELS = (
         noisy=True,
     ),
     Panel(
+        "Loss by pair of modalities",
+        ("video_audio_loss", "video_text_loss"),
+        "Both should fall. One that stays at log of the batch size learns nothing.",
+        noisy=True,
+    ),
+    Panel(
+        "Retrieval on held-out videos (R@1)",
+        ("text_to_video_r1", "video_to_text_r1", "audio_to_video_r1", "video_to_audio_r1"),
+        "How often the right answer comes first. Should rise well above the dashed line: chance.",
+        accuracy=True,
+        chance_of="retrieval",
+    ),
+    Panel(
         "Accuracy on held-out videos",
         ("knn_top1", "linear_top1", "classifier_top1"),
         "The measure that counts: should rise well above the dashed line, which is chance.",
         accuracy=True,
-        against_chance=True,
+        chance_of="classes",
     ),
     Panel(
         "Contrast accuracy",
         ("contrast_accuracy",),
         "How often a clip finds its partner in the batch. Close to 100 % very early: the task is "
         "too easy.",
+        accuracy=True,
+        noisy=True,
+    ),
+    Panel(
+        "Matches within the batch",
+        ("video_audio_accuracy", "video_text_accuracy"),
+        "How often a video finds its own sound or sentence among those of the batch.",
         accuracy=True,
         noisy=True,
     ),
@@ -98,26 +118,30 @@ class Curve:
 
 
 def draw_curves(
-    history: Sequence[Mapping[str, Any]], chance: float | None = None
+    history: Sequence[Mapping[str, Any]],
+    chance: float | None = None,
+    retrieval_chance: float | None = None,
 ) -> tuple[list[Curve], list[str]]:
     """Draws the panels that the history has metrics for.
 
     Args:
         history: Records with an integer "step" and numbers; other values and non-finite numbers
             are skipped. Where a step occurs twice (a resumed run), the later record counts.
-        chance: Accuracy of guessing, in [0, 1], or None.
+        chance: Accuracy of guessing a class, in [0, 1], or None.
+        retrieval_chance: R@1 of guessing, in [0, 1], or None.
 
     Returns:
         The curves, and the names of the numeric metrics that no panel shows.
     """
     series = _collect(history)
+    chances = {"classes": chance, "retrieval": retrieval_chance}
     curves, shown = [], set()
     for panel in PANELS:
         mine = {key: points for key, points in series.items() if _belongs(key, panel)}
         if mine:
             shown.update(mine)
             curves.append(
-                Curve(panel.title, panel.caption, _draw(panel, mine, chance)),
+                Curve(panel.title, panel.caption, _draw(panel, mine, chances.get(panel.chance_of))),
             )
     return curves, sorted(set(series) - shown)
 
@@ -153,7 +177,7 @@ def _draw(panel: Panel, series: Mapping[str, Mapping[int, float]], chance: float
         axes.set_ylim(0, 1.02)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    if panel.against_chance and chance is not None:
+    if chance is not None:
         axes.axhline(chance, color=svg.MUTED, linewidth=1, linestyle=(0, (4, 3)), label="chance")
     if len(axes.get_legend_handles_labels()[1]) > 1:
         axes.legend(frameon=False, fontsize=8.5, labelcolor=svg.MUTED, handlelength=1.4)

@@ -12,6 +12,7 @@ import jinja2
 
 from cvrl_jax.observe.report import curves, figures, filmstrips, svg
 from cvrl_jax.observe.report.contents import NeighbourQuery, ReportContents, SummaryNumber
+from cvrl_jax.observe.report.multimodal_section import retrieval_section
 
 _STRIP_FRAMES = 6
 _NEIGHBOUR_FRAMES = 4
@@ -57,7 +58,10 @@ def _sections(contents: ReportContents) -> dict[str, Any]:
         "summary": [_summary(number) for number in contents.summary or ()],
         "duration": _duration(contents.wall_seconds),
         "curves": _part(_curves, contents),
-        "pairs": _part(_pairs, contents),
+        "clips": _part(_clips, contents),
+        "retrieval": retrieval_section(contents.multimodal, contents.classes)
+        if contents.multimodal
+        else None,
         "map": _part(_map, contents),
         "neighbours": _part(_neighbours, contents),
         "confusion": _part(_confusion, contents),
@@ -106,30 +110,34 @@ def _bar(number: SummaryNumber) -> dict[str, float | None]:
 def _curves(contents: ReportContents) -> dict[str, Any]:
     if not contents.history:
         raise _MissingError("No metrics were recorded for this run.")
-    drawn, others = curves.draw_curves(contents.history, contents.chance)
+    retrieval_chance = contents.multimodal.chance_r1 if contents.multimodal else None
+    drawn, others = curves.draw_curves(contents.history, contents.chance, retrieval_chance)
+    if contents.multimodal:  # its table has them
+        others = [name for name in others if "_to_" not in name]
     if not drawn:
         raise _MissingError("The recorded metrics hold nothing that this page draws.")
     return {"panels": drawn, "others": others}
 
 
-def _pairs(contents: ReportContents) -> dict[str, Any]:
-    pairs = contents.pairs_Nx2xTxHxWx3
-    if pairs is None or not len(pairs):
+def _clips(contents: ReportContents) -> dict[str, Any]:
+    clips = contents.clips_NxVxTxHxWx3
+    if clips is None or not len(clips):
         raise _MissingError("No augmented clips were handed to this report.")
     return {
-        "pairs": [
+        "videos": [
             [
                 {
-                    "animation": filmstrips.animation(clip, contents.pairs_fps),
+                    "animation": filmstrips.animation(clip, contents.clips_fps),
                     "strip": filmstrips.filmstrip(clip, _STRIP_FRAMES),
                 }
-                for clip in pair
+                for clip in of_video
             ]
-            for pair in pairs
+            for of_video in clips
         ],
-        "frames": pairs.shape[2],
-        "strip_frames": min(_STRIP_FRAMES, pairs.shape[2]),
-        "size": f"{pairs.shape[4]} × {pairs.shape[3]}",
+        "are_pairs": clips.shape[1] == 2,
+        "frames": clips.shape[2],
+        "strip_frames": min(_STRIP_FRAMES, clips.shape[2]),
+        "size": f"{clips.shape[4]} × {clips.shape[3]}",
     }
 
 

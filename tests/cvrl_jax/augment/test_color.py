@@ -123,3 +123,22 @@ def test_solarise_inverts_from_the_threshold_up():
     np.testing.assert_allclose(np.ravel(got), [0.0, 0.49, 0.5, 0.25, 0.0, 0.2], atol=1e-6)
     got = color.solarise(KEYS[0], clip, threshold=0.1)
     np.testing.assert_allclose(np.ravel(got), [0.0, 0.51, 0.5, 0.25, 0.0, 0.8], atol=1e-6)
+
+
+def test_vatts_jitter_adds_one_number_then_saturation_contrast_and_hue():
+    jitter = jax.jit(color.additive_jitter, static_argnames=("contrast", "saturation", "hue"))
+    offsets = []
+    for key in KEYS:
+        bright = np.asarray(jitter(key, CLIP, 32 / 255, 0.0, 0.0, 0.0)).astype(np.float64)
+        inside = (bright > 0) & (bright < 1)
+        added = (bright - CLIP)[inside]
+        np.testing.assert_allclose(added, added.mean(), atol=1e-5)
+        offsets.append(added.mean())
+        keys = jax.random.split(key, 4)
+        expected = np.clip(CLIP + added.mean(), 0, 1).astype(np.float32)
+        expected = color.saturation(keys[1], expected, 0.4)
+        expected = color.contrast(keys[2], expected, 0.4)
+        expected = color.hue(keys[3], expected, 0.2)
+        np.testing.assert_allclose(jitter(key, CLIP), expected, atol=1e-4)
+    assert max(np.abs(offsets)) <= 32 / 255
+    assert np.std(offsets) > 0.03

@@ -36,6 +36,12 @@ def test_published_numbers():
     for recipe in augment.views("simclr_symmetric"):
         assert names(recipe) == common | {"gaussian_blur": 0.5}
     assert names(augment.views("linear")[0]) == {"horizontal_flip": 0.5}
+    for recipe in augment.views("vatt"):
+        assert names(recipe) == {"horizontal_flip": 0.5, "additive_jitter": 0.8}
+        numbers = {"brightness": 32 / 255, "contrast": 0.4, "saturation": 0.4, "hue": 0.2}
+        assert recipe[1].numbers == numbers
+        weaker = augment.scaled(recipe, 0.5)[1].numbers
+        assert weaker == {name: n / 2 for name, n in numbers.items()}
     # Mirroring before colour, greys and blur after it, solarisation last.
     assert list(names(VIEW_2)) == [*common, "gaussian_blur", "solarise"]
 

@@ -44,6 +44,20 @@ def test_columns_and_metadata(tmp_path):
     assert table.schema.metadata[b"config"] == b"moving_shapes"
 
 
+def test_further_columns_hold_one_vector_or_none_and_lists_of_sentences(tmp_path):
+    sound = np.arange(8.0).reshape(4, 2)
+    text = np.arange(16.0).reshape(4, 2, 2)
+    more = {
+        "audio_va": (sound, np.array([True, False, True, True])),
+        "text_vt": (text, np.array([[1, 0], [1, 1], [1, 1], [0, 0]])),
+    }
+    write_embeddings(tmp_path / "t.parquet", **arguments(), more=more)
+    table = pq.read_table(tmp_path / "t.parquet")
+    assert table["audio_va"].to_pylist() == [[0, 1], None, [6, 7]]
+    assert table["text_vt"].to_pylist() == [[[0, 1]], [[4, 5], [6, 7]], []]
+    assert read_embeddings(tmp_path / "t.parquet").vectors_NxD.shape == (3, 3)
+
+
 def test_no_valid_row_gives_an_empty_table(tmp_path):
     given = {**arguments(), "valid_N": np.zeros(4, bool)}
     assert write_embeddings(tmp_path / "empty.parquet", **given) == 0

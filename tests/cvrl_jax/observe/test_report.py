@@ -25,7 +25,7 @@ from cvrl_jax.observe.report import (
     write_report,
 )
 
-SECTIONS = ("summary", "curves", "pairs", "map", "neighbours", "confusion", "census", "run")
+SECTIONS = ("summary", "curves", "clips", "map", "neighbours", "confusion", "census", "run")
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 NASTY = "<script>alert('x')</script> & $5_x$ \u8dd1 \udcff \x07"
 
@@ -93,7 +93,7 @@ def full_contents() -> ReportContents:
             for s in range(100)
         ],
         chance=0.125,
-        pairs_Nx2xTxHxWx3=smooth_clips((16, 2, 16, 112, 112, 3), 2),
+        clips_NxVxTxHxWx3=smooth_clips((16, 2, 16, 112, 112, 3), 2),
         vectors_MxD=rng.normal(size=(60, 16)),
         vector_labels_M=labels,
         classes=classes,
@@ -220,8 +220,8 @@ def test_embeddings_without_a_map_are_explained(tmp_path: pathlib.Path, vectors,
 @pytest.mark.parametrize(
     "fields",
     [
-        {"pairs_Nx2xTxHxWx3": np.zeros((1, 3, 2, 8, 8, 3), np.uint8)},
-        {"pairs_Nx2xTxHxWx3": np.zeros((1, 2, 2, 8, 8, 3), np.float32)},
+        {"clips_NxVxTxHxWx3": np.zeros((1, 3, 2, 8, 8, 3), np.uint8)},
+        {"clips_NxVxTxHxWx3": np.zeros((1, 2, 2, 8, 8, 3), np.float32)},
         {"neighbours": [NeighbourQuery(np.zeros((8, 8, 3), np.uint8), None, [])]},
         {"vectors_MxD": np.zeros((5, 2))},
         {"true_K": np.zeros(5, int), "predicted_K": np.zeros(4, int)},

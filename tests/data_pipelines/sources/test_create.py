@@ -12,7 +12,7 @@ from data_pipelines.sources.moving_shapes import MovingShapes
 from data_pipelines.video import Source
 
 
-def section(**fields: object) -> ConfigDict:
+def create(seed: int = 0, unlabelled_test: bool = False, **fields: object) -> Sources:
     defaults = {
         "source": "folder",
         "root": "",
@@ -44,11 +44,7 @@ def section(**fields: object) -> ConfigDict:
         "misalignment": 0.0,
     }
     assert fields.keys() <= defaults.keys()
-    return ConfigDict(defaults | fields)
-
-
-def create(seed: int = 0, **fields: object) -> Sources:
-    return create_sources(section(**fields), seed)
+    return create_sources(ConfigDict(defaults | fields), seed, unlabelled_test)
 
 
 def ids(source: Source | None) -> list[str]:
@@ -106,6 +102,18 @@ def test_an_unlabelled_folder(tmp_path: pathlib.Path) -> None:
     sources = create(root=touch(tmp_path / "splits", "train/a.mp4", "test/b.mp4", "test/c.mp4"))
     assert (ids(sources.train), sources.test) == (["train/a.mp4"], None)
     assert "have no labels" in sources.no_test_because
+
+
+def test_a_test_without_labels_where_it_is_of_use(tmp_path: pathlib.Path) -> None:
+    split = touch(tmp_path / "splits", "train/a.mp4", "test/b.mp4", "test/c.mp4")
+    sources = create(root=split, unlabelled_test=True)
+    assert ids(sources.test) == ["test/b.mp4", "test/c.mp4"]
+    flat = touch(tmp_path / "flat", *(f"{i}.mp4" for i in range(8)))
+    sources = create(root=flat, unlabelled_test=True)
+    assert (len(sources.train), len(ids(sources.test))) == (6, 2)
+    assert sorted(ids(sources.train) + ids(sources.test)) == [f"{i}.mp4" for i in range(8)]
+    with pytest.raises(UserError, match="there are not two files"):
+        create(root=touch(tmp_path / "one", "a.mp4"), unlabelled_test=True)
 
 
 def test_train_and_test_folders(tmp_path: pathlib.Path) -> None:
@@ -322,6 +330,14 @@ def test_a_mixture_of_parts(tmp_path: pathlib.Path) -> None:
     assert sources.no_test_because == "b: the videos of b have no labels"
 
 
+def test_a_collection_with_folds_is_no_part_of_a_mixture(tmp_path: pathlib.Path) -> None:
+    touch(tmp_path, "audio/1.wav", "meta/esc50.csv")
+    (tmp_path / "meta/esc50.csv").write_text("filename,fold,target,category\n1.wav,1,0,dog\n")
+    part = {"weight": 1.0, "source": "esc50", "root": str(tmp_path)}
+    with pytest.raises(UserError, match=r"parts\.x: esc50 has folds"):
+        create(source="mixture", parts={"x": part})
+
+
 def test_sources_with_sound_and_sentences(tmp_path: pathlib.Path) -> None:
     root = touch(tmp_path / "audioset", "a_30_40.mp4", "b_0_10.mp4")
     for name, row in (("balanced_train", "a, 30, 40"), ("eval", "b, 0, 10")):
@@ -336,15 +352,14 @@ def test_sources_with_sound_and_sentences(tmp_path: pathlib.Path) -> None:
         '{"database": {"c": {"subset": "training", "annotations": [{"segment": [0, 1]}]}, '
         '"d": {"subset": "validation", "annotations": [{"segment": [0, 1], "sentence": "x"}]}}}'
     )
-    sources = create_sources(section(source="youcook2", root=root), 0, unlabelled_test=True)
+    sources = create(0, True, source="youcook2", root=root)
     assert (ids(sources.train), ids(sources.test)) == (["c.mp4#0-1"], ["d.mp4#0-1"])
     assert create(source="youcook2", root=root).test is None  # nothing to classify there
 
     root = touch(tmp_path / "msrvtt", "video0.mp4", "video1.mp4")
     pathlib.Path(root, "MSRVTT_train.7k.csv").write_text("video_id\nvideo0\n")
     pathlib.Path(root, "MSRVTT_JSFUSION_test.csv").write_text("video_id,sentence\nvideo1,x\n")
-    wanted = section(source="msrvtt", root=root, list_split=2)
-    sources = create_sources(wanted, 0, unlabelled_test=True)
+    sources = create(0, True, source="msrvtt", root=root, list_split=2)
     assert (ids(sources.train), ids(sources.test)) == (["video0.mp4"], ["video1.mp4"])
 
     root = touch(tmp_path / "howto100m", *(f"{n}.mp4" for n in "efgh"))
@@ -352,9 +367,9 @@ def test_sources_with_sound_and_sentences(tmp_path: pathlib.Path) -> None:
     said = tmp_path / "said"
     touch(said, "e.csv")
     (said / "e.csv").write_text("text\nspoken\n")
-    wanted = section(source="howto100m", root=root, captions=str(said))
-    assert len(create_sources(wanted, 0).train) == 4
-    sources = create_sources(wanted, 0, unlabelled_test=True)
+    howto100m = {"source": "howto100m", "root": root, "captions": str(said)}
+    assert len(create(0, False, **howto100m).train) == 4
+    sources = create(0, True, **howto100m)
     assert len(sources.train) == 3
     assert len(ids(sources.test)) == 1
     infos = [s.info(i) for s in (sources.train, sources.test) if s for i in range(len(s))]

@@ -74,6 +74,14 @@ def test_hold_out_splits_every_class(labels, fraction, seed) -> None:
     assert (ids(again[0]), ids(again[1])) == (ids(train), ids(test))
 
 
+def test_hold_out_without_a_look_at_labels() -> None:
+    source = files([-1] * 10 + [0] * 10)
+    train, test = hold_out(source, 0.3, 0, by_class=False)
+    assert sorted(ids(train) + ids(test)) == sorted(ids(source))
+    assert len(test) == 6
+    assert {test.info(i).label for i in range(6)} == {-1, 0}
+
+
 def test_hold_out_depends_on_the_seed() -> None:
     source = files([0] * 20)
     assert len({tuple(ids(hold_out(source, 0.5, seed)[1])) for seed in range(5)}) == 5

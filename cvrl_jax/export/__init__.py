@@ -1,0 +1,1 @@
+"""Parameters out to other ecosystems and in from them."""

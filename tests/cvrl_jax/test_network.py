@@ -1,0 +1,67 @@
+"""A method with its variables as a frozen network."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from cvrl_jax.methods import create_method
+from cvrl_jax.network import make_network
+from cvrl_jax.parallel.mesh import make_mesh
+
+
+@pytest.fixture(scope="module")
+def vatt(tiny_config):
+    method = create_method(tiny_config("vatt"))
+    return method, jax.jit(method.init)(jax.random.key(0))
+
+
+def batch_of(method, videos=8, views=2):
+    spec, rng = method.inputs, np.random.default_rng(0)
+    shape = (videos, views, spec.frames, spec.size, spec.size, 3)
+    return {
+        "video": rng.integers(0, 256, shape, np.uint8),
+        "audio": rng.normal(size=(videos, views, spec.audio.samples)).astype(np.float32),
+        "audio_valid": np.ones((videos, views), bool),
+        "text": rng.integers(0, 9, (videos, spec.text.sentences, spec.text.tokens), np.int32),
+        "label": np.zeros(videos, np.int32),
+        "index": np.arange(videos),
+        "error": np.full(videos, ""),
+    }
+
+
+def test_tokens_are_those_that_the_feature_is_made_of(vatt):
+    method, variables = vatt
+    batch = batch_of(method)
+    network = make_network(method, make_mesh())(variables)
+    outputs = network.embed(batch)
+    for modality, length in (("video", 1 + 8), ("audio", 1 + 8)):
+        tokens = network.tokens(batch, modality)
+        assert tokens is not None
+        assert tokens.shape == (8, 2, length, 8)
+        assert tokens.dtype == np.float16
+        # The first token is the aggregate, and the feature.
+        np.testing.assert_allclose(tokens[:, :, 0], outputs[modality], atol=2e-3)
+    assert network.inputs == method.inputs
+
+
+def test_one_compiled_network_serves_any_variables(vatt):
+    method, variables = vatt
+    batch = batch_of(method)
+    networks = make_network(method, make_mesh())
+    first = networks(variables).embed(batch)
+    other = networks(jax.tree.map(lambda leaf: 1.5 * leaf, variables)).embed(batch)
+    assert set(first) == set(other) >= {"video", "audio", "text", "text_vt", "audio_vt"}
+    assert not np.allclose(first["video"], other["video"])
+    again = networks(variables).tokens(batch, "video")
+    assert again is not None
+    assert not np.allclose(again[:, :, 0], other["video"], atol=1e-2)
+
+
+def test_a_network_without_a_transformer_has_no_tokens(tiny_config):
+    method = create_method(tiny_config("cvrl"))
+    variables = jax.jit(method.init)(jax.random.key(0))
+    spec = method.inputs
+    batch = {"video": np.zeros((8, 1, spec.frames, spec.size, spec.size, 3), np.uint8)}
+    assert make_network(method, make_mesh())(variables).tokens(batch, "video") is None
