@@ -73,7 +73,7 @@ class TrainBatches:
             began = time.monotonic()
             self._reader.start(self._order.tickets(self._done))
             self._next = self._assemble()
-            self._next.result()
+            _note_absence(self._next.result())
             log.info("first batch after %.1f s", time.monotonic() - began)
         batch = self._next.result()
         self._done += 1
@@ -171,6 +171,13 @@ class _Reader:
 def _examples_ahead(spec: InputSpec, rows: int, workers: int) -> int:
     size = sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in spec.arrays.values())
     return max(2 * workers, min(2 * rows, _AHEAD_BYTES // size), 1)
+
+
+def _note_absence(batch: Batch) -> None:
+    """Warns where a modality is asked for and none of a batch has it: nothing would be learned."""
+    for name, key in (("sound", "audio_valid"), ("a sentence", "text")):
+        if key in batch and not batch[key].any():
+            log.warning("none of the %d first videos has %s", len(batch["index"]), name)
 
 
 def _pad(batch: Batch, missing: int) -> Batch:

@@ -284,6 +284,18 @@ def test_every_batch_of_a_mixture_has_both_with_text_and_without(collection: Fil
         assert not batch["audio"][~spoken].any()
 
 
+def test_a_collection_without_any_is_warned_of(collection: FileSource, caplog) -> None:
+    silent = FileSource("silent", (VideoFile("b.mkv"),), (), collection.root)
+    batches = TrainBatches(silent, SPEC, batch_size=1, seed=0)
+    next(batches)
+    batches.close()
+    assert "none of the 1 first videos has sound" in caplog.text
+    assert "none of the 1 first videos has a sentence" in caplog.text
+    caplog.clear()
+    take(1)
+    assert not caplog.records
+
+
 def test_a_tokenizer_that_will_not_do_stops_before_anything_is_read(tmp_path) -> None:
     (tmp_path / "v.txt").write_text("<unk>\na\n")
     spec = dataclasses.replace(SPEC, text=TextSpec(tokenizer=str(tmp_path / "v.txt")))

@@ -12,7 +12,7 @@ from data_pipelines.sources.moving_shapes import MovingShapes
 from data_pipelines.video import Source
 
 
-def section(**fields: object) -> ConfigDict:
+def create(seed: int = 0, unlabelled_test: bool = False, **fields: object) -> Sources:
     defaults = {
         "source": "folder",
         "root": "",
@@ -44,11 +44,7 @@ def section(**fields: object) -> ConfigDict:
         "misalignment": 0.0,
     }
     assert fields.keys() <= defaults.keys()
-    return ConfigDict(defaults | fields)
-
-
-def create(seed: int = 0, unlabelled_test: bool = False, **fields: object) -> Sources:
-    return create_sources(section(**fields), seed, unlabelled_test)
+    return create_sources(ConfigDict(defaults | fields), seed, unlabelled_test)
 
 
 def ids(source: Source | None) -> list[str]:
@@ -356,15 +352,14 @@ def test_sources_with_sound_and_sentences(tmp_path: pathlib.Path) -> None:
         '{"database": {"c": {"subset": "training", "annotations": [{"segment": [0, 1]}]}, '
         '"d": {"subset": "validation", "annotations": [{"segment": [0, 1], "sentence": "x"}]}}}'
     )
-    sources = create_sources(section(source="youcook2", root=root), 0, unlabelled_test=True)
+    sources = create(0, True, source="youcook2", root=root)
     assert (ids(sources.train), ids(sources.test)) == (["c.mp4#0-1"], ["d.mp4#0-1"])
     assert create(source="youcook2", root=root).test is None  # nothing to classify there
 
     root = touch(tmp_path / "msrvtt", "video0.mp4", "video1.mp4")
     pathlib.Path(root, "MSRVTT_train.7k.csv").write_text("video_id\nvideo0\n")
     pathlib.Path(root, "MSRVTT_JSFUSION_test.csv").write_text("video_id,sentence\nvideo1,x\n")
-    wanted = section(source="msrvtt", root=root, list_split=2)
-    sources = create_sources(wanted, 0, unlabelled_test=True)
+    sources = create(0, True, source="msrvtt", root=root, list_split=2)
     assert (ids(sources.train), ids(sources.test)) == (["video0.mp4"], ["video1.mp4"])
 
     root = touch(tmp_path / "howto100m", *(f"{n}.mp4" for n in "efgh"))
@@ -372,9 +367,9 @@ def test_sources_with_sound_and_sentences(tmp_path: pathlib.Path) -> None:
     said = tmp_path / "said"
     touch(said, "e.csv")
     (said / "e.csv").write_text("text\nspoken\n")
-    wanted = section(source="howto100m", root=root, captions=str(said))
-    assert len(create_sources(wanted, 0).train) == 4
-    sources = create_sources(wanted, 0, unlabelled_test=True)
+    howto100m = {"source": "howto100m", "root": root, "captions": str(said)}
+    assert len(create(0, False, **howto100m).train) == 4
+    sources = create(0, True, **howto100m)
     assert len(sources.train) == 3
     assert len(ids(sources.test)) == 1
     infos = [s.info(i) for s in (sources.train, sources.test) if s for i in range(len(s))]
