@@ -29,12 +29,12 @@ CORE = [
     "safetensors>=0.4.5",
     "scikit-learn>=1.4",
     "scipy>=1.11",
-    "pysubs2>=1.7",
     "simplejpeg>=1.8",
     "tensorboardX>=2.6",
     "threadpoolctl>=3",
     "tokenizers>=0.20",
     "tqdm>=4.66",
+    "webvtt-py>=0.5",
 ]
 PREPARE = ["apache-beam>=2.61"]
 TORCH = ["pytorchvideo>=0.1.5", "torch>=2.6", "torchvision>=0.21"]

@@ -19,18 +19,25 @@ def get_config() -> ConfigDict:
 
     config.data = data = ConfigDict()
     data.source = "moving_shapes"  # moving_shapes | folder | csv | jsonl | ucf101 | hmdb51 |
-    # jhmdb | kinetics | ssv2 | tfds | records | mixture
+    # jhmdb | kinetics | ssv2 | howto100m | audioset | msrvtt | youcook2 | esc50 | tfds | records |
+    # mixture
     data.root = ""  # folder of the videos; tfds: where datasets were prepared ("" = its default);
     # records: the --output of data_pipelines.prepare, a folder or URL
-    data.manifest = ""  # csv, jsonl: the file with `path[,label][,start,end][,split]`
+    data.manifest = ""  # csv, jsonl: the file with `path[,label][,start,end][,split]` and
+    # one of `caption`, `captions`, `captions_file` (data_pipelines/sources/manifest.py says how)
     data.label_column = "label"  # csv, jsonl, tfds: which column (feature) names the class
     data.split_column = "split"  # csv, jsonl: which column says train or test
-    data.lists = ""  # ucf101, hmdb51, jhmdb, kinetics, ssv2: folder of the official lists
-    # (kinetics: or one csv file); "" = look in and beside root
-    data.list_split = 1  # ucf101, hmdb51, jhmdb: which of the official splits, 1 to 3
-    data.test_split = ""  # the split tested on, never trained on; "" = test (kinetics, ssv2: val)
+    data.caption_column = "caption"  # csv, jsonl: which column holds a sentence about the video
+    data.lists = ""  # ucf101, hmdb51, jhmdb, kinetics, ssv2, howto100m, audioset, msrvtt, youcook2:
+    # folder of the official lists (also one file, where one is enough); "" = look in, beside root
+    data.list_split = 1  # ucf101, hmdb51, jhmdb: which of the official splits, 1 to 3;
+    # msrvtt: 1 = 1k-A with 9,000 training videos, 2 = 1k-A with 7,010, 3 = the official split
+    data.captions = ""  # howto100m: folder with a file of sentences for each video (.csv .json .srt
+    # .vtt), or one JSON file of all; "" = howto100m_captions or caption.json in, beside root
+    data.test_split = ""  # the split tested on, never trained on; "" = test (kinetics, ssv2,
+    # youcook2: val; audioset: eval)
     data.max_missing_fraction = 0.05  # more listed videos without a file than this are an error
-    data.trimmed = False  # kinetics: ID.mp4 holds the segment alone, not the whole video
+    data.trimmed = False  # kinetics, audioset: ID.mp4 holds the segment alone, not the whole video
     data.dataset = ""  # tfds: name of the dataset, such as ucf101/ucf101_1
     data.video_column = "video"  # tfds: which feature holds the video
     data.fps = 25.0  # tfds: frames per second of videos stored as frames (it does not say)

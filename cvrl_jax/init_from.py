@@ -6,40 +6,52 @@ import dataclasses
 from typing import Any
 
 import jax
+import numpy as np
 
 from cvrl_jax.export.foreign import read_tower, split
 from cvrl_jax.export.names import as_tree, by_name, check_same
 from cvrl_jax.loading import open_tower
 from cvrl_jax.methods import Method, Variables
 from cvrl_jax.methods.parts import part
+from cvrl_jax.models.positions import resize_matrix
 from cvrl_jax.state import TrainState
+from data_pipelines.errors import UserError
 
 
 def load_tower(init_from: str, method: Method, model: dict[str, Any]) -> Variables:
-    """The tower's variables, by collection, as numpy arrays.
+    """The video tower's variables, by collection, as numpy arrays.
+
+    Position tables of another size are fitted to the method's, see `resize_matrix`.
 
     Args:
       init_from: what `cvrl_jax.load` opens (a run, a checkpoint, an export), or
         torchvision:FILE or pytorchvideo:FILE.
       method: whose tower they must fit.
-      model: the fields of `config.model`, for messages.
+      model: the fields of `config.model`; its `position_resize` says how positions are fitted.
 
     Raises:
       UserError: there is nothing, or another tower than `method` has.
     """
-    wanted = by_name(part(jax.eval_shape(method.init, jax.random.key(0)), "tower"))
+    mine = part(jax.eval_shape(method.init, jax.random.key(0)), "tower")
+    if not mine:
+        raise UserError(
+            f"config.init_from={init_from}: method {type(method).__name__} has several towers and "
+            "cannot start from another run's; leave it out"
+        )
     library, file = split(init_from)
     if library:
-        return as_tree(read_tower(library, file, wanted, model))
-    description, variables = open_tower(init_from)
+        return as_tree(read_tower(library, file, by_name(mine), model))
+    description, theirs = open_tower(init_from)
+    section = "model" if "name" in description.origin["config"]["model"] else "model.video"
+    theirs = _fit_positions(theirs, mine, model.get("position_resize", "cubic"))
     check_same(
         f"config.init_from={init_from}: the tower there, {description.title}, has other parameters "
         f"than {model['name']!r} of config.model",
-        wanted,
-        by_name(variables),
-        "use the model section of that run's config.json",
+        by_name(mine),
+        by_name(theirs),
+        f"use the {section} section of that run's config.json",
     )
-    return variables
+    return theirs
 
 
 def with_tower(state: TrainState, tower: Variables) -> TrainState:
@@ -52,3 +64,23 @@ def with_tower(state: TrainState, tower: Variables) -> TrainState:
         )
         variables[collection] = here | {"tower": placed}
     return dataclasses.replace(state, variables=variables)
+
+
+def _fit_positions(theirs: Variables, mine: Variables, how: str) -> Variables:
+    """Resizes those position tables that differ from `mine` in their number of rows alone."""
+    tables = theirs["params"].get("positions", {})
+    wanted = mine["params"].get("positions", {})
+
+    def fitted(name: str, table: Any) -> Any:
+        shape = np.shape(wanted.get(name))
+        if table.ndim != 2 or len(shape) != 2 or shape[0] == len(table):
+            return table
+        return resize_matrix(len(table), shape[0], how) @ table
+
+    if not tables:
+        return theirs
+    resized = {
+        name: fitted(name, table) if name.startswith("axis") else table
+        for name, table in tables.items()
+    }
+    return theirs | {"params": theirs["params"] | {"positions": resized}}

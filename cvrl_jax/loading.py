@@ -14,7 +14,7 @@ from cvrl_jax.description import Description
 from cvrl_jax.encoder import Encoder, Variables
 from cvrl_jax.export import native, safetensors_file
 from cvrl_jax.export.names import by_name, check_same, expected_arrays
-from cvrl_jax.methods.parts import part
+from cvrl_jax.methods.towers import clip_tower
 from cvrl_jax.models import create_model
 from cvrl_jax.workdir import Workdir
 from data_pipelines.errors import UserError
@@ -65,8 +65,8 @@ def of_run(checkpoint: pathlib.Path) -> tuple[Description, Variables]:
       UserError: the checkpoint is damaged, or holds no tower.
     """
     variables, host = load_variables(checkpoint)
-    config, tower = host.get("config"), clip_tower(variables)
-    if not config or "params" not in tower:
+    config = host.get("config")
+    if not config or not {"tower", "video_tower"} & variables.get("params", {}).keys():
         raise UserError(f"checkpoint {checkpoint} holds no video tower; give one of a training run")
     facts = {
         "step": int(checkpoint.name),
@@ -74,25 +74,15 @@ def of_run(checkpoint: pathlib.Path) -> tuple[Description, Variables]:
         "data": {"source": config["data"]["source"], "classes": len(host["classes"])},
         "versions": host["versions"],
     }
-    return describe(config, facts), tower
-
-
-def clip_tower(variables: Variables) -> Variables:
-    """The variables of a method's tower for clips; a shared transformer is put in its place."""
-    params = variables.get("params", {})
-    if "tower" in params:
-        return part(variables, "tower")
-    tower = part(variables, "video_tower")
-    if tower and "encoder" in params:
-        tower["params"] = tower["params"] | {"encoder": params["encoder"]}
-    return tower
+    return describe(config, facts), clip_tower(variables)
 
 
 def describe(config: dict[str, Any], facts: dict[str, Any]) -> Description:
     """Describes the video tower of a plain config; `facts` go into its origin."""
     data, evaluation, method = config["data"], config["eval"], config["method"]["name"]
+    model = config["model"]
     return Description(
-        model=config["model"].get("video", config["model"]),
+        model=model if "name" in model else model["video"],  # of the towers of several modalities
         frames=evaluation["frames"] or data["frames"],
         stride=data["stride"],
         stride_unit=data["stride_unit"],

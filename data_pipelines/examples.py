@@ -10,7 +10,7 @@ from data_pipelines import crops, sampling
 from data_pipelines.errors import BadVideo
 from data_pipelines.spec import AudioSpec, InputSpec
 from data_pipelines.text import read_text
-from data_pipelines.video import Source, Video
+from data_pipelines.video import Source, Video, VideoInfo
 
 Example = dict[str, np.ndarray | np.generic]
 
@@ -42,7 +42,7 @@ def load_example(source: Source, spec: InputSpec, index: int, rng: np.random.Gen
         return stand_in(source, spec, index, bad.reason)
     return example | {
         "index": np.int64(index),
-        "label": np.int32(info.label),
+        "label": label_of(source, info),
         "start": starts_V.astype(np.float32),
         "valid": np.bool_(True),
         "error": np.str_(""),
@@ -61,11 +61,20 @@ def stand_in(source: Source, spec: InputSpec, index: int, reason: str) -> Exampl
         example["text"] = np.zeros((spec.text.sentences, spec.text.tokens), np.int32)
     return example | {
         "index": np.int64(index),
-        "label": np.int32(source.info(index).label),
+        "label": label_of(source, source.info(index)),
         "start": np.zeros(spec.views, np.float32),
         "valid": np.bool_(False),
         "error": np.str_(reason),
     }
+
+
+def label_of(source: Source, info: VideoInfo) -> np.ndarray | np.generic:
+    """Returns the class as int32, or which there are as float32 [C] if there may be several."""
+    if info.labels is None:
+        return np.int32(info.label)
+    several_C = np.zeros(len(source.classes), np.float32)
+    several_C[list(info.labels)] = 1.0
+    return several_C
 
 
 def read_clips(

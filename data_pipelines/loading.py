@@ -19,6 +19,7 @@ from data_pipelines.examples import Example, load_example, stand_in
 from data_pipelines.isolation import IsolatedPool, Lost
 from data_pipelines.slots import Slots, opened_slots
 from data_pipelines.spec import InputSpec
+from data_pipelines.text import load_tokenizer
 from data_pipelines.video import Source
 
 Arrays: TypeAlias = Mapping[str, np.ndarray]
@@ -87,7 +88,12 @@ def create_loader(
       workers: processes; 0 for threads of this process, which cannot be stopped when they hang.
       ahead: greatest number of examples submitted and not yet taken.
       timeout: seconds after which a process gives a video up.
+
+    Raises:
+      UserError: the tokenizer that `spec` names will not do.
     """
+    if spec.text is not None:
+        load_tokenizer(spec.text.tokenizer, spec.text.tokens)  # or it would fail in every process
     if workers:
         return _ProcessLoader(source, spec, workers, ahead, timeout)
     return _ThreadLoader(source, spec)

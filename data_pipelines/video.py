@@ -34,15 +34,18 @@ class VideoInfo:
     Attributes:
       id: unique within the source, the same in every run.
       path: the file, or "" where there is none.
-      label: class index, -1 where the video has no label.
+      label: class index, -1 where the video has no label, or may have several.
       captions: what is said of it, or in it; what reads them from a file does so when they are
         first looked at, and may then raise BadVideo.
+      labels: class indices of a video of a collection whose videos may have several; None in
+        others.
     """
 
     id: str
     path: str
     label: int = -1
     captions: Sequence[Caption] = ()
+    labels: tuple[int, ...] | None = None
 
 
 class MissingVideo(NamedTuple):

@@ -2,10 +2,11 @@
 
 from cvrl_jax.losses.classification import accuracy, softmax_cross_entropy
 from cvrl_jax.losses.info_nce import contrast_metrics, info_nce
-from cvrl_jax.losses.mil_nce import matching_accuracy, mil_nce
+from cvrl_jax.losses.mil_nce import NCE_FORMS, matching_accuracy, mil_nce
 from cvrl_jax.losses.regression import normalized_regression
 
 __all__ = [
+    "NCE_FORMS",
     "accuracy",
     "contrast_metrics",
     "info_nce",

@@ -11,8 +11,10 @@ from cvrl_jax.losses import numerics
 from cvrl_jax.losses.negatives import Way, negatives_logsumexp, negatives_statistics
 from cvrl_jax.losses.ring import MASKED
 from data_pipelines.errors import UserError
+from data_pipelines.suggest import nearest
 
 Form = Literal["paper", "released"]
+NCE_FORMS: tuple[Form, ...] = get_args(Form)
 
 
 def mil_nce(
@@ -54,8 +56,8 @@ def mil_nce(
     Raises:
       UserError: `form` or `way` is unknown.
     """
-    if form not in get_args(Form):
-        raise UserError(f"mil_nce: form={form!r} is unknown; use 'paper' or 'released'")
+    if form not in NCE_FORMS:
+        raise UserError(f"mil_nce: form={form!r} is unknown; {nearest(form, NCE_FORMS)}")
     x_valid_B, y_valid_BxK, x_BxD, y_BxKxD = _unit(x_BxD, y_BxKxD, x_valid_B, y_valid_BxK)
     own_BxK = jnp.einsum("bd,bkd->bk", x_BxD, y_BxKxD, precision="highest") / temperature
     own_BxK = jnp.where(x_valid_B[:, None] & y_valid_BxK, own_BxK, MASKED)

@@ -11,14 +11,14 @@ from cvrl_jax.methods.base import Aux, Batch, Method, Variables
 from data_pipelines.errors import UserError
 from data_pipelines.suggest import nearest
 
+_SHARED = ("base", "common", "parts", "towers")  # what methods are made of
+
 __all__ = ["Aux", "Batch", "Method", "Variables", "create_method", "method_names"]
 
 
 def method_names() -> list[str]:
     """The methods there are: the modules of this package that define one."""
-    return sorted(
-        m.name for m in pkgutil.iter_modules(__path__) if m.name not in ("base", "common", "parts")
-    )
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _SHARED)
 
 
 def create_method(config: ConfigDict, classes: int = 0) -> Method:

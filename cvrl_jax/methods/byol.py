@@ -18,6 +18,7 @@ from cvrl_jax.augment import Augmentation
 from cvrl_jax.methods import common
 from cvrl_jax.methods.base import Array, Aux, Batch, Variables
 from cvrl_jax.methods.parts import combine, init_part, part, train_part
+from cvrl_jax.methods.towers import create_tower
 from data_pipelines.spec import InputSpec
 
 
@@ -113,7 +114,7 @@ def create(config: ConfigDict, classes: int) -> BYOL:
     common.check_fields(config, ("momentum", "predictor_hidden"))
     return BYOL(
         inputs=common.pair_inputs(config),
-        tower=common.create_tower(config),
+        tower=create_tower(config),
         head=models.ProjectionHead(**config.head.to_dict()),
         predictor=models.ProjectionHead(
             hidden=config.method.predictor_hidden, layers=1, out=config.head.out

@@ -11,8 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from cvrl_jax import models
-from cvrl_jax.augment import Augmentation
+from cvrl_jax.augment import AudioAugmentation, Augmentation
 from cvrl_jax.methods.base import Array, Batch, Variables
 from cvrl_jax.methods.parts import combine, eval_part, init_part
 from data_pipelines.errors import UserError
@@ -44,13 +43,23 @@ def single_inputs(config: ConfigDict) -> InputSpec:
 
 
 def multimodal_inputs(config: ConfigDict, modalities: Collection[str]) -> InputSpec:
-    """One randomly cropped clip of each video, with its sound and its sentences if asked for."""
-    audio, text = config.data.get("audio"), config.data.get("text")
-    return dataclasses.replace(
-        single_inputs(config),
-        audio=AudioSpec(**audio.to_dict()) if audio and "audio" in modalities else None,
-        text=TextSpec(**text.to_dict()) if text and "text" in modalities else None,
-    )
+    """One randomly cropped clip of each video, with its sound and its sentences where asked for.
+
+    Raises:
+      UserError: a section of `config.data` is missing or has an unknown field.
+    """
+    specs: dict[str, Any] = {}
+    for modality, spec in (("audio", AudioSpec), ("text", TextSpec)):
+        if modality in modalities:
+            fields = config.data.get(modality)
+            known = [field.name for field in dataclasses.fields(spec)]
+            if fields is None or set(fields) != set(known):
+                raise UserError(
+                    f"config.data.{modality} must be a section of {', '.join(known)}, since there "
+                    f"is a config.model.{modality}"
+                )
+            specs[modality] = spec(**fields.to_dict())
+    return dataclasses.replace(single_inputs(config), **specs)
 
 
 def _random_crops(config: ConfigDict, clips: int, sampling: Any) -> InputSpec:
@@ -67,12 +76,6 @@ def _random_crops(config: ConfigDict, clips: int, sampling: Any) -> InputSpec:
         area=tuple(data.crop_area),
         aspect=tuple(data.crop_aspect),
     )
-
-
-def create_tower(config: ConfigDict) -> nn.Module:
-    """Builds the tower that `config.model` describes."""
-    fields = config.model.to_dict()
-    return models.create_model(fields.pop("name"), **fields)
 
 
 def init_tower_and_head(
@@ -93,6 +96,12 @@ def create_augmentation(config: ConfigDict, *, per_frame: bool | None = None) ->
         strength=section.strength,
         per_frame=section.per_frame if per_frame is None else per_frame,
     )
+
+
+def create_audio_augmentation(config: ConfigDict) -> AudioAugmentation:
+    """What `config.augment` says of sound."""
+    section = config.augment
+    return AudioAugmentation(noise=section.audio_noise, mixup=section.audio_mixup)
 
 
 def merge_views(x: Array) -> Array:

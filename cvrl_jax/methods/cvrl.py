@@ -17,6 +17,7 @@ from cvrl_jax.augment import Augmentation
 from cvrl_jax.methods import common
 from cvrl_jax.methods.base import Array, Aux, Batch, Variables
 from cvrl_jax.methods.parts import combine, train_part
+from cvrl_jax.methods.towers import create_tower
 from data_pipelines.spec import InputSpec
 
 
@@ -95,7 +96,7 @@ def create(config: ConfigDict, classes: int) -> CVRL:
     common.check_fields(config, ("temperature",))
     return CVRL(
         inputs=common.pair_inputs(config),
-        tower=common.create_tower(config),
+        tower=create_tower(config),
         head=models.ProjectionHead(**config.head.to_dict()),
         temperature=config.method.temperature,
         augmentation=common.create_augmentation(config),

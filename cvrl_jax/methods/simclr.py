@@ -16,6 +16,7 @@ from cvrl_jax import models
 from cvrl_jax.augment import Augmentation
 from cvrl_jax.methods import common, cvrl
 from cvrl_jax.methods.base import Array, Aux, Batch, Variables
+from cvrl_jax.methods.towers import create_tower
 from data_pipelines.spec import InputSpec
 
 
@@ -80,7 +81,7 @@ def create(config: ConfigDict, classes: int) -> SimCLR:
     common.check_fields(config, ("temperature",))
     return SimCLR(
         inputs=common.pair_inputs(config, sampling="same"),
-        tower=common.create_tower(config),
+        tower=create_tower(config),
         head=models.ProjectionHead(**config.head.to_dict()),
         temperature=config.method.temperature,
         augmentation=common.create_augmentation(config, per_frame=True),

@@ -13,6 +13,7 @@ from cvrl_jax.augment import Augmentation
 from cvrl_jax.methods import common
 from cvrl_jax.methods.base import Array, Aux, Batch, Variables
 from cvrl_jax.methods.parts import combine, eval_part, train_part
+from cvrl_jax.methods.towers import create_tower
 from data_pipelines.errors import UserError
 from data_pipelines.spec import InputSpec
 from data_pipelines.suggest import nearest
@@ -97,7 +98,7 @@ def create(config: ConfigDict, classes: int) -> Supervised:
         )
     return Supervised(
         inputs=common.single_inputs(config),
-        tower=common.create_tower(config),
+        tower=create_tower(config),
         head=models.LinearHead(classes=classes, normalize=False),
         augmentation=common.create_augmentation(config),
         label_smoothing=config.method.label_smoothing,

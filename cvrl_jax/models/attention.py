@@ -57,7 +57,7 @@ def attend(
     heads = q_NxSxHxd.shape[2]
     keys = None if dropout is None else jax.random.split(dropout[0], heads)
 
-    def one_head(inputs: tuple[jax.Array, ...]) -> jax.Array:
+    def one_head(inputs: Any) -> jax.Array:
         q_NxSxd, k_NxSxd, v_NxSxd, bias_SxS, key = inputs
         logits_NxSxS = jnp.einsum(
             "nqd,nkd->nqk", q_NxSxd * scale, k_NxSxd, preferred_element_type=jnp.float32

@@ -70,6 +70,15 @@ class TokenTower(nn.Module):
         """D, the length of a feature."""
         return self.post_projection or self.width
 
+    @property
+    def stack(self) -> dict[str, Any]:
+        """The fields of the transformer, the part `encoder`."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(Transformer)
+            if field.name not in ("parent", "name")
+        }
+
     def check(self) -> None:
         """Raises a UserError where a field's value cannot be."""
         choices = {
@@ -137,12 +146,7 @@ class TokenTower(nn.Module):
             tokens = jnp.concatenate([agg, tokens], axis=1)
             if visible is not None:
                 visible = jnp.pad(visible, ((0, 0), (1, 0)), constant_values=True)
-        stack = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(Transformer)
-            if field.name not in ("parent", "name")
-        }
-        tokens = Transformer(**stack, name="encoder")(tokens, train, visible)
+        tokens = Transformer(**self.stack, name="encoder")(tokens, train, visible)
         feature = tokens[:, 0] if self.pooling == "agg" else _mean(tokens, visible)
         if self.post_projection:
             feature = gelu(self._dense(self.post_projection, "post_projection")(feature))

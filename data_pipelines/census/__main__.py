@@ -18,6 +18,7 @@ from data_pipelines.census.summary import Summary, as_json
 from data_pipelines.census.terminal import print_summary
 from data_pipelines.command import Parser, run
 from data_pipelines.errors import UserError
+from data_pipelines.names import as_utf8
 from data_pipelines.sources import add_section_flags, section_of
 
 _EPILOG = """Exit status: 0 when every video can be read, 1 when some are bad or none is readable, 2
@@ -60,6 +61,8 @@ def main(argv: list[str]) -> int:
 
 
 def _output_folder(out: str, root: str) -> pathlib.Path:
+    if as_utf8(out) != out:
+        raise UserError(f"--out={as_utf8(out)} is not UTF-8: give another name")
     folder = pathlib.Path(out).expanduser()
     if folder.resolve().is_relative_to(pathlib.Path(root).resolve()):
         raise UserError(

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from data_pipelines.census.record import Record
 from data_pipelines.decode import Limits
 from data_pipelines.errors import UserError
+from data_pipelines.names import as_utf8
 from data_pipelines.sources import DataSection, limits_of, read_splits
-from data_pipelines.sources.files import FileSource, as_utf8, existing_folder
+from data_pipelines.sources.files import FileSource, existing_folder
 from data_pipelines.sources.walk import EXTENSIONS
 
 

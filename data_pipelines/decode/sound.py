@@ -61,6 +61,7 @@ class SoundReader:
         """
         if self._track is None:
             return None
+        self._deadline = Deadline(self._limits)
         wave_S, found = np.zeros(samples, np.float32), False
         for run in self._runs(start, start + samples / rate):
             place, run_N = _one_channel(run, rate)
@@ -91,9 +92,7 @@ class SoundReader:
         early = start - _BEFORE <= first + _EARLY
         beat = None if early else self._beat
         builder = RunBuilder(start - _AROUND, end + _AROUND, early, beat)
-        deadline = Deadline(self._limits)
         for frame in self._frames(-math.inf if early else start - _BEFORE, end + _AROUND):
-            deadline.check()
             builder.add(frame)
         return builder.finish()
 
@@ -117,6 +116,7 @@ class SoundReader:
         unit, beyond = float(self._track.time_base or 0), 0
         with contextlib.suppress(FFmpegError):  # where the file breaks off, its sound ends
             for packet in self._packets(start, unit):
+                self._deadline.check()
                 # A damaged packet costs what it holds. The last one is empty, and drains.
                 with contextlib.suppress(FFmpegError):
                     yield from self._track.codec_context.decode(packet)
@@ -128,6 +128,7 @@ class SoundReader:
         """Returns packets from `start` seconds on, or from before it; all from -inf on."""
 
         def is_before(packet: av.Packet) -> bool:
+            self._deadline.check()
             return packet.pts is not None and packet.pts * unit < start
 
         assert self._track is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import os
@@ -12,7 +13,7 @@ from typing import Any
 
 import av
 from av.container import InputContainer
-from av.error import FFmpegError, InvalidDataError
+from av.error import ArgumentError, FFmpegError, InvalidDataError
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream as AvVideoStream
 
@@ -191,11 +192,26 @@ def open_container(path: str, content: bytes | None = None) -> InputContainer:
             # "file:" stops FFmpeg from reading a name such as "concat:a" or "http:b" as a protocol.
             f"file:{path}" if content is None else io.BytesIO(content),
             "r",
-            container_options={"protocol_whitelist": "file"},
+            # Not even a picture's name such as "a%d.jpg" stands for others.
+            options={"pattern_type": "none"},
+            container_options={"protocol_whitelist": "file", "format_whitelist": _formats()},
             **lenient,
         )
-    except (InvalidDataError, EOFError) as error:
+    except (InvalidDataError, EOFError, ArgumentError) as error:
         raise Unreadable("it is not a video in any known format") from error
+
+
+# These are lists of other files, or devices: what they name would be read in a video's place.
+_OTHER_FILES = {
+    *("concat", "dash", "hls", "hds", "imf", "webm_dash_manifest", "vobsub", "sdp", "rtsp", "rtp"),
+    *("sap", "lavfi", "alsa", "oss", "fbdev", "kmsgrab", "video4linux2,v4l2", "mpjpeg"),
+}
+
+
+@functools.cache
+def _formats() -> str:
+    """The formats that hold a video themselves, as FFmpeg wants them listed."""
+    return ",".join(sorted(av.formats_available - _OTHER_FILES))
 
 
 def _identity(packet: av.Packet) -> tuple[int | None, ...]:

@@ -82,6 +82,8 @@ def main(argv: list[str]) -> int:
 
 def _check(flags: argparse.Namespace, beam_flags: list[str]) -> None:
     for name, fits, fix in (
+        ("input", flags.input, "a folder or a list"),
+        ("output", flags.output, "a folder, gs://... or s3://..."),
         ("workers", flags.workers >= 0, "at least 1, or 0 for one per core"),
         ("timeout", flags.timeout > 0, "above 0 seconds"),
         ("max_bad_fraction", 0 <= flags.max_bad_fraction <= 1, "from 0 to 1"),

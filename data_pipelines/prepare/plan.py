@@ -10,6 +10,7 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from data_pipelines.captions import CaptionFile
 from data_pipelines.decode import Limits
 from data_pipelines.decode.limits import DEFAULT
 from data_pipelines.errors import UserError
@@ -18,6 +19,8 @@ from data_pipelines.prepare.schema import VERSION
 from data_pipelines.prepare.storage import Storage
 from data_pipelines.sources.files import FileSource
 from data_pipelines.video import Source, VideoInfo
+
+_LONGEST_NAME = 200  # of a shard, without ending; file systems allow 255 bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,9 +92,13 @@ def plan_shards(splits: Mapping[str, Source], job: Job) -> list[Shard]:
                 seen[info.id] = split
             content: list[Any] = [VERSION, job.timeout, source.classes]
             content += [dataclasses.asdict(job.encoding), dataclasses.asdict(job.limits)]
-            content += [(dataclasses.astuple(info), _file_state(source, info)) for info in infos]
+            content += [(*_about(info), _file_state(source, info)) for info in infos]
             # Split names come from the user's data, and a file name must not lead elsewhere.
             name = f"{urllib.parse.quote(split, safe='')}-{number:05d}-of-{count:05d}"
+            if len(name) > _LONGEST_NAME:
+                raise UserError(
+                    f"the name of split {split[:40]!r}... is too long for a file's name"
+                )
             shards.append(Shard(name, split, start, stop, _digest(content)))
     return shards
 
@@ -119,12 +126,22 @@ def claim(storage: Storage, shards: list[Shard]) -> None:
         ) from error
 
 
+def _about(info: VideoInfo) -> tuple[Any, ...]:
+    if isinstance(info.captions, CaptionFile):  # its content is for the workers to read
+        captions = (*dataclasses.astuple(info.captions), _state(info.captions.path))
+    else:
+        captions = tuple(dataclasses.astuple(caption) for caption in info.captions)
+    return info.id, info.path, info.label, info.labels, captions
+
+
 def _file_state(source: Source, info: VideoInfo) -> tuple[int, int] | None:
     """Bytes of a video's file and the second in which it changed, None where there is none."""
-    if not isinstance(source, FileSource):
-        return None
+    return _state(info.path) if isinstance(source, FileSource) else None
+
+
+def _state(path: str) -> tuple[int, int] | None:
     try:
-        about = os.stat(info.path)
+        about = os.stat(path)
     except OSError:
         return None
     return about.st_size, int(about.st_mtime)

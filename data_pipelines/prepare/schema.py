@@ -6,8 +6,8 @@ A prepared collection is a folder, local or in an object store:
 - `index.parquet`: one row per video (`INDEX`), split by split, in the order of the input.
 - `shards/SPLIT-00000-of-00010.array_record`: ArrayRecord files (options
   "group_size:1,uncompressed"; frames are compressed already), one record per video.
-- `shards/SPLIT-00000-of-00010.json`: a receipt for each, and `plan.json`: a digest of the input and
-  the settings. By them a stopped preparation goes on; a reader needs neither.
+- `shards/SPLIT-00000-of-00010.receipt`: a receipt for each, and `plan.json`: a digest of the input
+  and the settings. By them a stopped preparation goes on; a reader needs neither.
 - `quarantine.jsonl`: {"id", "path", "reason"} of every video that could not be read.
 
 A record is a msgpack map with the fields of `Record` by name; `bytes` are msgpack binary, and
@@ -35,6 +35,7 @@ INDEX = pa.schema(
         ("path", pa.string()),  # the input's file, for people; "" where there was none
         ("split", pa.string()),
         ("label", pa.int32()),  # -1 = none
+        ("labels", pa.list_(pa.int32())),  # where a video may have several; null elsewhere
         ("captions", pa.list_(pa.struct([
             ("text", pa.string()), ("start", pa.float64()), ("end", pa.float64()),
         ]))),
@@ -75,6 +76,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
       sound_start: seconds at which time 0 of `sound` falls on the clock of `times`; below 0 if
         before the first frame. Matroska rounds times to milliseconds, so go by that of the first
         sample that is decoded: the others follow it at the sampling rate.
+      labels: class indices where a video may have several, None elsewhere.
       version: `VERSION`.
     """
 
@@ -88,6 +90,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     h264: bytes
     sound: bytes
     sound_start: float
+    labels: tuple[Annotated[int, msgspec.Meta(ge=0)], ...] | None = None
     version: int = VERSION
 
     def to_bytes(self) -> bytes:

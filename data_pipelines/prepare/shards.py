@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +11,11 @@ from array_record.python.array_record_module import ArrayRecordWriter
 
 from data_pipelines.errors import BadVideo, UserError
 from data_pipelines.isolation import IsolatedPool, Lost
+from data_pipelines.names import as_utf8
 from data_pipelines.prepare.plan import Job, Shard, plan_shards
 from data_pipelines.prepare.schema import SHARD_OPTIONS
 from data_pipelines.prepare.storage import Storage
 from data_pipelines.prepare.transcode import Transcoder
-from data_pipelines.sources.files import as_utf8
 
 Progress = Callable[[int], None]
 """Is told how many videos more are done."""
@@ -53,8 +53,19 @@ class ShardMaker:
         """Makes a shard and its receipt, unless they are there and whole.
 
         Raises:
-          UserError: the input is not the one that the shard was planned from.
+          UserError: the input is not the one that the shard was planned from, or the output cannot
+            be written to.
         """
+        try:
+            self._make(shard, progress)
+        except OSError as error:
+            place = error.filename or shard_file(shard)
+            raise UserError(
+                f"{place} in {self._storage.root} cannot be read or written "
+                f"({error.strerror or error}): mend that, or name another --output"
+            ) from error
+
+    def _make(self, shard: Shard, progress: Progress) -> None:
         if self._plan.get(shard.name) != shard:
             raise UserError(
                 f"the list of videos is not the same everywhere (shard {shard.name}): "
@@ -64,8 +75,9 @@ class ShardMaker:
         if receipt is not None and _is_whole(self._storage, shard, receipt):
             progress(shard.stop - shard.start)
             return
-        receipt = self._write(shard, progress)
-        self._storage.write(_receipt_file(shard), msgspec.json.encode(receipt))
+        content = msgspec.json.encode(self._write(shard, progress))
+        seal = hashlib.sha256(content).hexdigest().encode()
+        self._storage.write(_receipt_file(shard), seal + b"\n" + content)
 
     def _write(self, shard: Shard, progress: Progress) -> Receipt:
         source = self._splits[shard.split]
@@ -89,7 +101,7 @@ class ShardMaker:
                             "path": as_utf8(info.path),
                             "split": shard.split,
                             "label": info.label,
-                            "captions": [dataclasses.asdict(c) for c in info.captions],
+                            "labels": info.labels,
                             "shard": f"{shard.name}.array_record",
                             "position": len(rows),
                         }
@@ -114,13 +126,16 @@ def read_receipt(storage: Storage, shard: Shard) -> Receipt | None:
     if storage.size(_receipt_file(shard)) is None:
         return None
     try:
-        return msgspec.json.decode(storage.read(_receipt_file(shard)), type=Receipt)
-    except (msgspec.MsgspecError, ValueError):
+        seal, _, content = storage.read(_receipt_file(shard)).partition(b"\n")
+        if hashlib.sha256(content).hexdigest().encode() != seal:
+            return None
+        return msgspec.json.decode(content, type=Receipt)
+    except msgspec.MsgspecError:
         return None
 
 
 def _receipt_file(shard: Shard) -> str:
-    return f"shards/{shard.name}.json"
+    return f"shards/{shard.name}.receipt"
 
 
 def _is_whole(storage: Storage, shard: Shard, receipt: Receipt) -> bool:

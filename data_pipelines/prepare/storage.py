@@ -13,6 +13,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from data_pipelines.errors import UserError
+from data_pipelines.names import as_utf8
 
 _EXTRAS = {"gs": "gcs", "gcs": "gcs", "s3": "s3", "s3a": "s3"}
 _BLOCK = 1 << 20  # bytes
@@ -31,6 +32,8 @@ class Storage:
           UserError: no such kind of storage, or its package is not installed.
         """
         self.root = str(root)
+        if not self.root or as_utf8(self.root) != self.root:
+            raise UserError(f"{as_utf8(self.root)!r} is no place for records: give a name in UTF-8")
         scheme = self.root.partition("://")[0] if "://" in self.root else "file"
         try:
             self._fs, self._path = fsspec.core.url_to_fs(os.path.expanduser(self.root))

@@ -13,10 +13,10 @@ from av.error import FFmpegError
 
 from data_pipelines.decode import VideoFileReader
 from data_pipelines.errors import BadVideo
+from data_pipelines.names import as_utf8
 from data_pipelines.prepare.encode import Encoding, encode_h264, encode_jpeg, shrink
 from data_pipelines.prepare.schema import Record
 from data_pipelines.prepare.sound import NO_SOUND, Sound, cut_sound
-from data_pipelines.sources.files import as_utf8
 from data_pipelines.video import Source, Video
 
 _BLOCK = 64  # frames decoded at a time, so that a long video does not fill the memory
@@ -47,6 +47,7 @@ class Transcoder:
                 info.path, "its name is not UTF-8, which records cannot hold: rename it"
             )
         try:
+            captions = tuple(info.captions)
             with contextlib.closing(source.open(index)) as video:
                 sound = self._sound(video, info.path)
                 size = self.encoding.size(*video.size)
@@ -61,7 +62,7 @@ class Transcoder:
         record = Record(
             id=info.id,
             label=info.label,
-            captions=tuple(info.captions),
+            captions=captions,
             times=tuple(video.times.tolist()),
             height=size[0],
             width=size[1],
@@ -69,9 +70,11 @@ class Transcoder:
             h264=h264,
             sound=sound.file,
             sound_start=sound.start,
+            labels=info.labels,
         )
         data = record.to_bytes()
         return data, {
+            "captions": [dataclasses.asdict(caption) for caption in captions],
             "frames": len(video.times),
             "seconds": float(video.times[-1]),
             "height": size[0],

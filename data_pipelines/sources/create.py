@@ -10,19 +10,24 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.errors import UserError
+from data_pipelines.sources.audioset import read_audioset
+from data_pipelines.sources.esc50 import read_esc50
 from data_pipelines.sources.files import FileSource
 from data_pipelines.sources.folder import folder_splits
+from data_pipelines.sources.howto100m import read_howto100m
 from data_pipelines.sources.kinetics import read_kinetics
 from data_pipelines.sources.listing import check_missing
 from data_pipelines.sources.manifest import read_manifest
 from data_pipelines.sources.mixture import Mixture, part_sections
 from data_pipelines.sources.moving_shapes import MovingShapes
+from data_pipelines.sources.msrvtt import read_msrvtt
 from data_pipelines.sources.records import RecordSource, open_records
 from data_pipelines.sources.section import limits_of
 from data_pipelines.sources.split_lists import read_hmdb51, read_ucf101
 from data_pipelines.sources.ssv2 import read_ssv2
 from data_pipelines.sources.subset import Subset, hold_out, subset
 from data_pipelines.sources.tfds import TfdsSource, read_tfds
+from data_pipelines.sources.youcook2 import read_youcook2
 from data_pipelines.suggest import nearest
 from data_pipelines.video import Source
 
@@ -65,6 +70,8 @@ def create_sources(data: Any, seed: int, unlabelled_test: bool = False) -> Sourc
         )
     if data.source == "moving_shapes":
         return _moving_shapes(data, seed)
+    if data.source == "esc50":
+        return _esc50(data)
     if data.source == "mixture":
         return _mixture(data, seed, unlabelled_test)
     sources = _split(read_splits(data), data, seed, unlabelled_test)
@@ -112,12 +119,24 @@ def _moving_shapes(data: Any, seed: int) -> Sources:
     )
 
 
+def _esc50(data: Any) -> Sources:
+    source = read_esc50(_root(data), limits_of(data))
+    check_missing(source, data.max_missing_fraction)
+    return Sources(source, source, folds=np.array(source.folds))
+
+
 def _mixture(data: Any, seed: int, unlabelled_test: bool) -> Sources:
     sections = part_sections(data)
     parts = {
         name: create_sources(section, seed, unlabelled_test)
         for name, (section, _) in sections.items()
     }
+    for name, part in parts.items():
+        if part.folds is not None:
+            raise UserError(
+                f"config.data.parts.{name}: {part.train.name} has folds and no training videos; "
+                "evaluate on it by itself"
+            )
     weights = {name: weight for name, (_, weight) in sections.items()}
     train = Mixture.of({name: part.train for name, part in parts.items()}, weights)
     tests = {name: part.test for name, part in parts.items() if part.test is not None}
@@ -139,6 +158,7 @@ def _manifest(data: Any) -> Splits:
         data.label_column,
         data.split_column,
         data.source,
+        data.caption_column,
     )
 
 
@@ -158,6 +178,10 @@ def _lists(data: Any) -> pathlib.Path | str:
     return pathlib.Path(data.lists).expanduser() if data.lists else ""
 
 
+def _captions(data: Any) -> pathlib.Path | str:
+    return pathlib.Path(data.captions).expanduser() if data.captions else ""
+
+
 _READERS: Mapping[str, Callable[[Any], Splits]] = {
     "folder": lambda data: folder_splits(_root(data)),
     "csv": _manifest,
@@ -167,6 +191,10 @@ _READERS: Mapping[str, Callable[[Any], Splits]] = {
     "jhmdb": lambda data: read_hmdb51(_root(data), _lists(data), data.list_split, "jhmdb"),
     "kinetics": lambda data: read_kinetics(_root(data), _lists(data), data.trimmed),
     "ssv2": lambda data: read_ssv2(_root(data), _lists(data)),
+    "howto100m": lambda data: read_howto100m(_root(data), _lists(data), _captions(data)),
+    "audioset": lambda data: read_audioset(_root(data), _lists(data), data.trimmed),
+    "msrvtt": lambda data: read_msrvtt(_root(data), _lists(data), data.list_split),
+    "youcook2": lambda data: read_youcook2(_root(data), _lists(data)),
     "records": lambda data: open_records(_url(data)),
     "tfds": lambda data: read_tfds(
         data.dataset,
@@ -177,7 +205,7 @@ _READERS: Mapping[str, Callable[[Any], Splits]] = {
     ),
 }
 
-SOURCES = ("moving_shapes", *_READERS, "mixture")
+SOURCES = ("moving_shapes", *_READERS, "esc50", "mixture")
 
 
 def _split(splits: Mapping[str, Source], data: Any, seed: int, unlabelled_test: bool) -> Sources:
@@ -216,13 +244,13 @@ def _split(splits: Mapping[str, Source], data: Any, seed: int, unlabelled_test: 
     return Sources(train, test)
 
 
-_TEST_SPLIT = {"kinetics": "val", "ssv2": "val"}  # the labels of their tests are not public
+# Where that called "test" is not public in full, or is called otherwise.
+_TEST_SPLIT = {"audioset": "eval", "kinetics": "val", "ssv2": "val", "youcook2": "val"}
 
 
 def _labelled(source: Source) -> bool:
-    return bool(source.classes) and any(
-        source.info(index).label >= 0 for index in range(len(source))
-    )
+    infos = map(source.info, range(len(source)))
+    return bool(source.classes) and any(info.label >= 0 or info.labels for info in infos)
 
 
 def _first(source: Source, videos: int, seed: int) -> Source:

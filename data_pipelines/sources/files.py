@@ -6,14 +6,14 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from data_pipelines.decode import Limits, VideoFileReader, open_video
 from data_pipelines.decode.limits import DEFAULT
 from data_pipelines.errors import BadVideo, UserError
-from data_pipelines.video import MissingVideo, VideoInfo
+from data_pipelines.video import Caption, MissingVideo, VideoInfo
 
 OUTSIDE = "it is a link that leads out of {root}; config.data.follow_links=True reads such, too"
 
@@ -27,12 +27,16 @@ class VideoFile:
       label: class index, -1 for none.
       start: seconds from the first frame, None for the beginning.
       end: seconds from the first frame, None for the end.
+      captions: what is said, by the clock of the segment.
+      labels: class indices where a video may have several, None elsewhere.
     """
 
     path: str
     label: int = -1
     start: float | None = None
     end: float | None = None
+    captions: Sequence[Caption] = ()
+    labels: tuple[int, ...] | None = None
 
     @property
     def id(self) -> str:
@@ -73,7 +77,7 @@ class FileSource:
     def info(self, index: int) -> VideoInfo:
         """Returns what is known of video `index` without opening it."""
         video = self.videos[index]
-        return VideoInfo(id=video.id, path=self._path(video), label=video.label)
+        return VideoInfo(video.id, self._path(video), video.label, video.captions, video.labels)
 
     def open(self, index: int) -> VideoFileReader:
         """Opens video `index`.
@@ -89,11 +93,6 @@ class FileSource:
 
     def _path(self, video: VideoFile) -> str:
         return str(pathlib.Path(self.root, video.path))
-
-
-def as_utf8(path: str) -> str:
-    """The path as text: bytes of it that are not UTF-8 appear as `\\xe9`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def existing_folder(root: str | pathlib.Path, what: str) -> pathlib.Path:

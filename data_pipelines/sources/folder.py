@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import pathlib
 
 from data_pipelines.errors import UserError
+from data_pipelines.names import as_utf8
 from data_pipelines.sources.files import FileSource, VideoFile, existing_folder
-from data_pipelines.sources.walk import EXTENSIONS, is_video, videos_below
+from data_pipelines.sources.walk import EXTENSIONS, IMAGES, is_video, videos_below
+
+log = logging.getLogger(__name__)
 
 SPLIT_FOLDERS = {"train": "train", "test": "test", "val": "test", "validation": "test"}
 """First-level folder names that are splits, and the split that each is."""
@@ -36,7 +40,8 @@ def folder_splits(root: str | pathlib.Path) -> dict[str, FileSource]:
 
     Videos are labelled when all of them lie in sub-folders of the root (of the split's folder):
     the first-level sub-folder is the class. Hidden files and folders are passed over, and the order
-    is that of the names.
+    is that of the names. A folder without any video is one of its images: videos of one frame,
+    which clips repeat.
 
     Args:
       root: the folder. If its first level is nothing but `train` and `test` (or `val`, or
@@ -54,7 +59,7 @@ def folder_splits(root: str | pathlib.Path) -> dict[str, FileSource]:
         split: [
             f"{folder}/{path}" if folder else path
             for folder in folders
-            for path in videos_below(root / folder)
+            for path in _videos_or_images(root / folder)
         ]
         for split, folders in (tops or {"all": [""]}).items()
     }
@@ -63,20 +68,20 @@ def folder_splits(root: str | pathlib.Path) -> dict[str, FileSource]:
             place = root / tops[split][0] if tops else root
             raise UserError(
                 f"no video in folder {place}: looked in it and below for files ending in "
-                f"{' '.join(EXTENSIONS)}; name another folder with --config.data.root"
+                f"{' '.join(EXTENSIONS)}, or images; name another folder with --config.data.root"
             )
     depth = 1 if tops else 0
     parts = {split: [path.split("/") for path in paths] for split, paths in found.items()}
     everywhere = [part for paths in parts.values() for part in paths]
     labelled = all(len(part) > depth + 1 for part in everywhere)
-    classes = tuple(sorted({part[depth] for part in everywhere})) if labelled else ()
+    classes = tuple(sorted({as_utf8(part[depth]) for part in everywhere})) if labelled else ()
     label_of = {name: label for label, name in enumerate(classes)}
-    name = root.resolve().name
+    name = as_utf8(root.resolve().name)
     return {
         split: FileSource(
             name=name if split == "all" else f"{name}/{split}",
             videos=tuple(
-                VideoFile("/".join(part), label_of[part[depth]] if labelled else -1)
+                VideoFile("/".join(part), label_of[as_utf8(part[depth])] if labelled else -1)
                 for part in paths
             ),
             classes=classes,
@@ -84,6 +89,16 @@ def folder_splits(root: str | pathlib.Path) -> dict[str, FileSource]:
         )
         for split, paths in parts.items()
     }
+
+
+def _videos_or_images(folder: pathlib.Path) -> list[str]:
+    """The videos below a folder; without any its images, each a video of one frame."""
+    if videos := videos_below(folder):
+        return videos
+    images = videos_below(folder, IMAGES)
+    if images:
+        log.info("no video in %s: each of its %d images is one of one frame", folder, len(images))
+    return images
 
 
 def _split_folders(root: pathlib.Path) -> dict[str, list[str]]:

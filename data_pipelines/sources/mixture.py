@@ -21,6 +21,7 @@ from data_pipelines.video import MissingVideo, Source, Video, VideoInfo
 # and that is the same for all of a batch.
 PART_FIELDS = (
     *("source", "root", "manifest", "lists", "list_split", "label_column", "split_column"),
+    *("caption_column", "captions"),
     *("test_split", "eval_fraction", "train_videos", "test_videos", "max_missing_fraction"),
     *("trimmed", "dataset", "video_column", "fps", "max_seconds", "max_pixels", "max_frames"),
     *("max_hours", "follow_links"),
@@ -77,7 +78,8 @@ class Mixture:
         name, row = self._place(index)
         info = self.sources[name].info(row)
         label = self._labels[name][info.label] if info.label >= 0 else -1
-        return dataclasses.replace(info, id=f"{name}/{info.id}", label=label)
+        # Several labels and one do not go into one batch.
+        return dataclasses.replace(info, id=f"{name}/{info.id}", label=label, labels=None)
 
     def open(self, index: int) -> Video:
         """See Source.open."""

@@ -83,12 +83,20 @@ def _read_index(storage: Storage, info: DatasetInfo) -> pa.Table:
     content = storage.read("index.parquet")
     if hashlib.sha256(content).hexdigest() != info.index_sha256:
         raise UserError(f"{where} is not the one that dataset_info.json was written with: {fix}")
-    index = pq.read_table(io.BytesIO(content))
+    try:
+        index = pq.read_table(io.BytesIO(content))
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(
+            f"{where} is no Parquet file ({' '.join(str(error).split())}): {fix}"
+        ) from error
     if not index.schema.equals(INDEX):
         raise UserError(f"{where} has other columns than the schema says: {fix}")
     strange = set(index["shard"].unique().to_pylist()) - info.shards.keys()
     if strange:
         raise UserError(f"{where} names the shard {min(strange)!r}, which there is not: {fix}")
+    for column in ("id", "path", "split", "label", "captions", "shard", "position"):
+        if index[column].null_count:
+            raise UserError(f"{where} has rows without {column}: {fix}")
     counted = collections.Counter(index["split"].to_pylist())
     if counted != {split: videos for split, videos in info.splits.items() if videos}:
         raise UserError(f"{where} counts other videos than dataset_info.json: {fix}")
@@ -139,6 +147,7 @@ class RecordSource:
             path=self._value("path", index),
             label=self._value("label", index),
             captions=tuple(Caption(**caption) for caption in self._value("captions", index)),
+            labels=None if (labels := self._value("labels", index)) is None else tuple(labels),
         )
 
     def open(self, index: int) -> Video:

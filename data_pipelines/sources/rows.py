@@ -1,4 +1,4 @@
-"""Tables in text files, CSV and JSON Lines, with the place of every row for messages."""
+"""Lists in text files: CSV and JSON Lines with the place of every row for messages, and JSON."""
 
 from __future__ import annotations
 
@@ -37,7 +37,13 @@ class Row:
             return ""
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise UserError(f"{self.where}: {column} is {value!r}: give text or a number")
-        return str(value).strip()
+        text = str(value).strip()
+        if not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise UserError(f"{self.where}: {column} is no text in Unicode: {error}") from error
+        return text
 
     def seconds(self, column: str) -> float | None:
         """The value of a column as a time, None where there is none.
@@ -142,6 +148,26 @@ def read_jsonl(path: pathlib.Path) -> Table:
     if not rows:
         raise UserError(f'{path} lists no video: add a line like {{"path": "a.mp4"}} for each')
     return Table(path, tuple(columns), tuple(rows))
+
+
+def read_json(path: pathlib.Path, kind: type) -> Any:
+    """Reads a JSON file in UTF-8.
+
+    Args:
+      path: the file.
+      kind: what it must hold, `dict` or `list`.
+
+    Raises:
+      UserError: it does not exist, is not JSON, or holds something else.
+    """
+    _need_file(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, kind):
+        raise UserError(f"{path} holds no {kind.__name__}: is it the official file?")
+    return content
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

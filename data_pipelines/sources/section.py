@@ -8,6 +8,7 @@ import pathlib
 from typing import Any
 
 from data_pipelines.decode import Limits
+from data_pipelines.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +20,8 @@ class DataSection:
     manifest: str = ""
     label_column: str = "label"
     split_column: str = "split"
+    caption_column: str = "caption"
+    captions: str = ""
     lists: str = ""
     list_split: int = 1
     max_missing_fraction: float = 0.05
@@ -34,13 +37,16 @@ class DataSection:
 
 
 _HELP = {
-    "source": "folder (default), csv, jsonl, ucf101, hmdb51, jhmdb, kinetics, ssv2, tfds, records",
+    "source": "folder (default), csv, jsonl, ucf101, hmdb51, jhmdb, kinetics, ssv2, howto100m, "
+    "audioset, msrvtt, youcook2, tfds, records",
     "label_column": "csv, jsonl, tfds: which column names the class",
     "split_column": "csv, jsonl: which column says train or test",
+    "caption_column": "csv, jsonl: which column holds a sentence about the video",
+    "captions": "howto100m: folder of sentences, a file for each video, or one JSON file of all",
     "lists": "folder of the official lists; default: in or beside the videos",
-    "list_split": "ucf101, hmdb51, jhmdb: which of the official splits",
+    "list_split": "ucf101, hmdb51, jhmdb, msrvtt: which of the official splits",
     "max_missing_fraction": "more listed videos without a file than this are an error",
-    "trimmed": "kinetics: ID.mp4 holds the segment alone",
+    "trimmed": "kinetics, audioset: ID.mp4 holds the segment alone",
     "dataset": "tfds: its name",
     "video_column": "tfds: which feature holds the video",
     "fps": "tfds: frames per second of videos stored as frames",
@@ -89,8 +95,22 @@ def section_of(flags: argparse.Namespace, place: str, root: str = "") -> DataSec
       flags: parsed by a parser with `add_section_flags`.
       place: a folder, a URL of records, or a list ending in .csv or .jsonl (needs no --source).
       root: of a list: the folder that its paths are relative to, "" for its own.
+
+    Raises:
+      UserError: a limit is out of range.
     """
     section = DataSection(root=place, **{name: getattr(flags, name) for name in _HELP})
+    for name, fits in (
+        ("max_pixels", section.max_pixels >= 1),
+        ("max_frames", section.max_frames >= 1),
+        ("max_hours", section.max_hours > 0),
+        ("max_seconds", section.max_seconds > 0),
+        ("fps", section.fps > 0),
+        ("max_missing_fraction", 0 <= section.max_missing_fraction <= 1),
+    ):
+        if not fits:
+            kind = "from 0 to 1" if name == "max_missing_fraction" else "above 0"
+            raise UserError(f"--{name}={getattr(section, name)} must be {kind}")
     kind = pathlib.PurePath(place).suffix.lower().removeprefix(".")
     if flags.source in ("csv", "jsonl"):
         return dataclasses.replace(section, manifest=place, root=root)

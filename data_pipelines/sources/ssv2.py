@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 from typing import Any
 
 from data_pipelines.errors import UserError
 from data_pipelines.sources.files import FileSource, VideoFile, existing_folder
 from data_pipelines.sources.listing import Listed, find_lists, listed_sources
+from data_pipelines.sources.rows import read_json
 from data_pipelines.sources.walk import VideosByName
 
 _PREFIXES = ("something-something-v2-", "")
@@ -36,7 +36,7 @@ def read_ssv2(root: str | pathlib.Path, lists: str | pathlib.Path = "") -> dict[
     """
     root = existing_folder(root, "the ssv2 folder")
     lists = find_lists("ssv2", root, lists, ("labels", "annotations"), _LABELS)
-    labels = _load(_file(lists, "labels") or lists / "labels.json", dict)
+    labels = read_json(_file(lists, "labels") or lists / "labels.json", dict)
     if sorted(map(str, labels.values())) != sorted(map(str, range(len(labels)))):
         raise UserError(
             f"{lists}: the labels of labels.json are not the numbers from 0 to {len(labels) - 1}"
@@ -45,7 +45,7 @@ def read_ssv2(root: str | pathlib.Path, lists: str | pathlib.Path = "") -> dict[
     videos, entries, known = VideosByName(root), [], set(classes)
     for split, file_name in _SPLITS.items():
         path = _file(lists, file_name)
-        for number, entry in enumerate(_load(path, list) if path else [], start=1):
+        for number, entry in enumerate(read_json(path, list) if path else [], start=1):
             where = f"{path.name if path else ''} entry {number}"
             entries.append(_listed(entry, split, where, videos, known))
     if not entries:
@@ -73,15 +73,3 @@ def _listed(entry: Any, split: str, where: str, videos: VideosByName, known: set
 def _file(lists: pathlib.Path, name: str) -> pathlib.Path | None:
     paths = (lists / f"{prefix}{name}.json" for prefix in _PREFIXES)
     return next((path for path in paths if path.is_file()), None)
-
-
-def _load(path: pathlib.Path, kind: type) -> Any:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
-        raise UserError(f"the list {path} does not exist: check its folder") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, kind):
-        raise UserError(f"{path} holds no {kind.__name__}: is it the official file?")
-    return content

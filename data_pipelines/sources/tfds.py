@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import io
 import logging
 import threading
 import types
@@ -13,6 +14,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+from PIL import Image
 
 from data_pipelines.decode import Limits, open_video
 from data_pipelines.decode.limits import DEFAULT
@@ -21,6 +23,7 @@ from data_pipelines.sources.stored import StoredFrames
 from data_pipelines.suggest import nearest
 from data_pipelines.video import MissingVideo, Video, VideoInfo
 
+_MOST_BYTES = 4 << 30  # of the decoded frames of one record
 _LOCK = threading.Lock()  # threads that import tensorflow_datasets at once wait for each other
 
 
@@ -36,7 +39,7 @@ class TfdsSource:
       video_column: the feature that holds the video.
       label_column: the feature that holds the label.
       fps: frames per second of videos stored as frames.
-      limits: what an encoded file may ask for before it is refused.
+      limits: what a record may ask for before it is refused.
     """
 
     dataset: str
@@ -81,6 +84,7 @@ class TfdsSource:
           BadVideo: its record is no video.
         """
         where = f"{self.name}/{index:08d}"
+        self._check_size(index, where)
         records = self._records()
         try:
             video = records[index][self.video_column]
@@ -97,6 +101,23 @@ class TfdsSource:
         if len(kinds) > 1 or not is_picture or not first.size:
             raise BadVideo(where, f"its frames are no pictures of one size: {first.shape} ...")
         return StoredFrames(frames, self.fps)
+
+    def _check_size(self, index: int, where: str) -> None:
+        """Refuses a record whose pictures would be too large, before they are decoded at once."""
+        feature = _example(self._records(raw=True)[index]).features.feature[self.video_column]
+        pictures = feature.bytes_list.value
+        if len(pictures) > self.limits.frames:
+            raise BadVideo(where, f"it has {len(pictures)} frames, more than {self.limits.frames}")
+        total = 0
+        for picture in pictures:
+            with contextlib.suppress(OSError), Image.open(io.BytesIO(picture)) as header:
+                pixels = header.width * header.height
+                total += 3 * pixels
+                if pixels > self.limits.pixels:
+                    size = f"{header.width}x{header.height}"
+                    raise BadVideo(where, f"a picture of {size} pixels is refused")
+        if total > _MOST_BYTES:
+            raise BadVideo(where, f"its frames would take {total / 2**30:.1f} GB of memory at once")
 
     def _records(self, raw: bool = False) -> Sequence[Any]:
         """Opens the records: dicts of features, or bytes, whose label is read without the video."""

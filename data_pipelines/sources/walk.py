@@ -10,17 +10,22 @@ from data_pipelines.errors import UserError
 
 EXTENSIONS = (
     *(".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"),
-    *(".ts", ".3gp", ".flv", ".wmv", ".ogv", ".gif"),
+    *(".ts", ".m2ts", ".mts", ".vob", ".3gp", ".3g2", ".flv", ".f4v", ".wmv", ".asf", ".ogv"),
+    *(".mxf", ".dv", ".mjpeg", ".ivf", ".h264", ".264", ".h265", ".265", ".hevc", ".obu", ".y4m"),
+    *(".rm", ".rmvb", ".divx", ".gif"),
 )
 """What a video's name ends with, in any case."""
 
-
-def is_video(name: str) -> bool:
-    """Whether a file's name is that of a video, and not hidden."""
-    return not name.startswith(".") and name.lower().endswith(EXTENSIONS)
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+"""What an image's name ends with, in any case."""
 
 
-def videos_below(folder: str | pathlib.Path) -> list[str]:
+def is_video(name: str, extensions: tuple[str, ...] = EXTENSIONS) -> bool:
+    """Whether a file's name is that of a video (or of what else ends so), and not hidden."""
+    return not name.startswith(".") and name.lower().endswith(extensions)
+
+
+def videos_below(folder: str | pathlib.Path, extensions: tuple[str, ...] = EXTENSIONS) -> list[str]:
     """Returns the videos in a folder and below it, relative to it, sorted.
 
     Hidden files and folders are passed over, and links to folders are not followed.
@@ -35,7 +40,7 @@ def videos_below(folder: str | pathlib.Path) -> list[str]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         inside = os.path.relpath(place, top).replace(os.sep, "/")
         prefix = "" if inside == "." else f"{inside}/"
-        found += [prefix + name for name in files if is_video(name)]
+        found += [prefix + name for name in files if is_video(name, extensions)]
     return sorted(found)
 
 

@@ -77,6 +77,7 @@ def nearest_sentences(
       seconds: duration of the video.
       rng: decides between sentences that are equally near, None for the first.
     """
+    captions = tuple(captions)
     order = range(len(captions)) if rng is None else rng.permutation(len(captions)).tolist()
     ranked = []
     for index in order:

@@ -28,7 +28,7 @@ class Tokenizer:
     """Turns sentences into numbers; threads may share it.
 
     Attributes:
-      size: numbers there are; every one is below it.
+      size: numbers there may be; every one is below it.
       tokens: of a sentence, at most; the rest is cut off.
     """
 
@@ -57,8 +57,8 @@ def load_tokenizer(path: str = "", tokens: int = 16) -> Tokenizer:
       tokens: of a sentence, at most.
 
     Raises:
-      UserError: there is no such file, it is malformed, number 0 is not `PAD`, or unknown words
-        have no number.
+      UserError: there is no such file, it is malformed, number 0 is not `PAD`, unknown words have
+        no number, or the marks at the ends of a sentence are more than `tokens`.
     """
     if not path:
         # Here, for sources know texts.
@@ -131,9 +131,12 @@ def _finish(inner: tokenizers.Tokenizer, name: str, tokens: int) -> Tokenizer:
     inner.no_padding()
     inner.enable_truncation(tokens)
     try:
-        inner.encode(f"a {_STRANGE}" * tokens)
-    except BaseException as error:  # among them the library's own for a bug of its
+        inner.encode(f"a {_STRANGE}")
+    except Exception as error:  # the library raises nothing narrower
+        raise UserError(f"{name} has no number for unknown words: {error}") from error
+    marks = len(inner.encode("").ids)
+    if marks >= tokens:
         raise UserError(
-            f"{name} cannot write a sentence of unknown words with {tokens} tokens: {error}"
-        ) from error
-    return Tokenizer(inner.get_vocab_size(), tokens, inner)
+            f"{name} adds {marks} marks to a sentence: {tokens} tokens leave no room for words"
+        )
+    return Tokenizer(max(inner.get_vocab().values()) + 1, tokens, inner)

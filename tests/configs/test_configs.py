@@ -9,7 +9,16 @@ import pytest
 from cvrl_jax.config import validate
 from data_pipelines.errors import UserError
 
-EXPERIMENTS = ("cvrl_r3d50", "cvrl_r3d18", "byol_r3d50", "simclr_r3d50", "supervised_r3d50")
+EXPERIMENTS = (
+    "cvrl_r3d50",
+    "cvrl_r3d18",
+    "byol_r3d50",
+    "simclr_r3d50",
+    "supervised_r3d50",
+    "vatt_mbs",
+    "vatt_video",
+    "vatt_images",
+)
 
 
 @pytest.mark.parametrize("preset", ["", "tiny", "small"])

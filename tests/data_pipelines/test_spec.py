@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 
 from data_pipelines.errors import UserError
-from data_pipelines.spec import InputSpec
+from data_pipelines.spec import AudioSpec, InputSpec, TextSpec
 
 GOOD = {"clips": 2, "frames": 4, "stride": 2.0, "size": 8}
 
@@ -37,3 +38,25 @@ def test_views_and_span() -> None:
     assert InputSpec(**GOOD).span == 6.0
     assert InputSpec(**GOOD | {"clips": 5, "sampling": "even", "crop": "thirds"}).views == 15
     assert InputSpec(**GOOD | {"stride": 1.5, "stride_unit": "seconds"}).span == 4.5
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: AudioSpec(rate=0), "audio rate = 0 must be at least 1"),
+        (lambda: AudioSpec(samples=0), "audio samples = 0 must"),
+        (lambda: TextSpec(sentences=0), "text sentences = 0 must"),
+        (lambda: TextSpec(tokens=0), "text tokens = 0 must"),
+    ],
+)
+def test_what_makes_no_sense_of_sound_and_text_is_refused(make, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make()
+
+
+def test_large_arrays() -> None:
+    assert InputSpec(**GOOD).arrays == {"video": ((2, 4, 8, 8, 3), np.uint8)}
+    whole = InputSpec(**GOOD, audio=AudioSpec(8000, 10), text=TextSpec())
+    assert whole.arrays["audio"] == ((2, 10), np.float32)
+    assert AudioSpec() == AudioSpec(48_000, 153_600)  # 3.2 s
+    assert TextSpec() == TextSpec(5, 16, "")

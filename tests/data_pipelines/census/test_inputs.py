@@ -22,13 +22,13 @@ def folder(root: pathlib.Path, *names: str) -> dict[str, Record]:
 def test_every_file_of_a_folder_is_looked_at(tmp_path):
     found = folder(
         tmp_path,
-        *("kick/a.mp4", "kick/b.264", "jump/x/c.AVI", "jump/x/noext", "new/d.bin"),
+        *("kick/a.mp4", "kick/b.raw", "jump/x/c.AVI", "jump/x/noext", "new/d.bin"),
         *("list.csv", ".hidden.mp4", ".git/config", ".git/objects/1"),
     )
     assert {path: (r.class_name, r.is_listed, r.status) for path, r in found.items()} == {
         "jump/x/c.AVI": ("jump", True, "readable"),
         "kick/a.mp4": ("kick", True, "readable"),
-        "kick/b.264": ("kick", False, "readable"),
+        "kick/b.raw": ("kick", False, "readable"),
         "jump/x/noext": ("jump", False, "readable"),
         "new/d.bin": ("", False, "readable"),
         "list.csv": ("", False, "readable"),
@@ -38,11 +38,11 @@ def test_every_file_of_a_folder_is_looked_at(tmp_path):
 
 
 def test_splits_and_labels_are_those_of_training(tmp_path):
-    found = folder(tmp_path, "train/kick/a.mp4", "val/kick/b.mp4", "val/kick/c.h265", "val/d.txt")
+    found = folder(tmp_path, "train/kick/a.mp4", "val/kick/b.mp4", "val/kick/c.odd", "val/d.txt")
     assert {path: (r.split, r.class_name) for path, r in found.items()} == {
         "train/kick/a.mp4": ("train", "kick"),
         "val/kick/b.mp4": ("test", "kick"),
-        "val/kick/c.h265": ("test", "kick"),
+        "val/kick/c.odd": ("test", "kick"),
         "val/d.txt": ("test", "kick"),  # in test, of the one class there
     }
 

@@ -70,6 +70,17 @@ def test_what_is_no_video_and_not_meant_to_be(tmp_path):
     }
 
 
+def test_lists_of_other_files_are_no_videos(make_video, tmp_path):
+    make_video(tmp_path / "a.mp4")
+    os.mkfifo(tmp_path / "pipe.dat")
+    (tmp_path / "b.mp4").write_text("ffconcat version 1.0\nfile 'a.mp4'\n")
+    (tmp_path / "c.mp4").write_text("ffconcat version 1.0\nfile 'pipe.dat'\n")  # would never end
+    (tmp_path / "d.mp4").write_text("#EXTM3U\n#EXTINF:2,\na.mp4\n#EXT-X-ENDLIST\n")
+    for name in "bcd":
+        got = look(tmp_path / f"{name}.mp4", Record(""))
+        assert (got.status, got.reason) == ("bad", "it is not a video in any known format")
+
+
 def test_bad_ones_say_why(tmp_path):
     (tmp_path / "text.mp4").write_text("<html>404</html>")
     (tmp_path / "garbage").write_bytes(bytes(range(256)) * 20)

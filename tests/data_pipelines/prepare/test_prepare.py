@@ -164,6 +164,10 @@ def test_unknown_flags_are_refused(job: Make) -> None:
         (["--timeout=nan"], "--timeout=nan must be above 0"),
         (["--max_bad_fraction=2"], "--max_bad_fraction=2.0 must be from 0 to 1"),
         (["--storage=png"], "invalid choice: 'png'"),
+        (["--output="], "--output= must be a folder"),
+        (["--max_pixels=0"], "--max_pixels=0 must be above 0"),
+        (["--max_seconds=nan"], "--max_seconds=nan must be above 0"),
+        (["--output=out_\udce9"], "is no place for records: give a name in UTF-8"),
         (["more"], "stray argument 'more'"),
         (["--runner=NoRunner"], "Apache Beam cannot start: .*NoRunner"),
         (["--output=list.csv/out"], "list.csv/out cannot be written to"),
@@ -192,6 +196,19 @@ def test_a_name_that_is_not_utf8_is_quarantined(videos: pathlib.Path, tmp_path: 
     assert "not UTF-8" in bad["reason"]
 
 
+def test_a_class_whose_name_is_not_utf8(videos: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    root = os.path.join(os.fsencode(tmp_path), b"v\xe9")
+    for name in (b"ok", b"caf\xe9"):
+        os.makedirs(os.path.join(root, name))
+        shutil.copy(videos / "test/b/small.mkv", os.path.join(root, name, b"a.mkv"))
+    opened = functools.partial(folder_splits, os.fsdecode(root))
+    made = Job(opened, str(tmp_path / "o"), Encoding(short_side=16))
+    assert prepare(made, quiet=True).written == 1
+    (source,) = open_records(made.output).values()
+    assert source.classes == ("caf\\xe9", "ok")
+    assert source.info(0).id == "ok/a.mkv"
+
+
 def test_other_limits_and_changed_files_are_another_preparation(
     videos: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -215,8 +232,10 @@ def test_a_damaged_receipt_is_made_anew(job: Make) -> None:
     made = job()
     prepare(made, quiet=True)
     before = checksums(made.output)
-    receipt = sorted(pathlib.Path(made.output, "shards").glob("*.json"))[0]
-    for damage in (b"{", b"[]", b'{"rows": 3}', b"\xff"):
+    receipt = sorted(pathlib.Path(made.output, "shards").glob("*.receipt"))[0]
+    content = receipt.read_bytes()
+    for damage in (b"{", b"[]", b"\xff", content[:-9], content.replace(b'"label":1', b'"label":9')):
+        assert damage != content
         receipt.write_bytes(damage)
         prepare(made, quiet=True)
         assert checksums(made.output) == before
@@ -231,12 +250,14 @@ def test_the_command_and_a_kill(videos: pathlib.Path, tmp_path: pathlib.Path) ->
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     process = subprocess.Popen(command(videos, killed), cwd=REPO, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
-    while not list(killed.glob("shards/*.json")) and time.monotonic() < deadline:
+    while not list(killed.glob("shards/*.receipt")) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (killed / "dataset_info.json").exists()
-    first = {name: path for name, path in checksums(str(killed)).items() if name.endswith(".json")}
+    first = {
+        name: path for name, path in checksums(str(killed)).items() if name.endswith(".receipt")
+    }
     run = functools.partial(subprocess.run, cwd=REPO, capture_output=True, text=True)
     again = run(command(videos, killed, "--max_bad_fraction=0.2"))
     assert again.returncode == 0, again.stderr

@@ -12,13 +12,15 @@ from data_pipelines.sources.moving_shapes import MovingShapes
 from data_pipelines.video import Source
 
 
-def create(seed: int = 0, unlabelled_test: bool = False, **fields: object) -> Sources:
+def section(**fields: object) -> ConfigDict:
     defaults = {
         "source": "folder",
         "root": "",
         "manifest": "",
         "label_column": "label",
         "split_column": "split",
+        "caption_column": "caption",
+        "captions": "",
         "test_split": "",
         "lists": "",
         "list_split": 1,
@@ -42,7 +44,11 @@ def create(seed: int = 0, unlabelled_test: bool = False, **fields: object) -> So
         "misalignment": 0.0,
     }
     assert fields.keys() <= defaults.keys()
-    return create_sources(ConfigDict(defaults | fields), seed, unlabelled_test)
+    return ConfigDict(defaults | fields)
+
+
+def create(seed: int = 0, unlabelled_test: bool = False, **fields: object) -> Sources:
+    return create_sources(section(**fields), seed, unlabelled_test)
 
 
 def ids(source: Source | None) -> list[str]:
@@ -326,3 +332,63 @@ def test_a_mixture_of_parts(tmp_path: pathlib.Path) -> None:
     sources = create(source="mixture", parts=parts)
     assert (len(sources.train), sources.test) == (2, None)
     assert sources.no_test_because == "b: the videos of b have no labels"
+
+
+def test_a_collection_with_folds_is_no_part_of_a_mixture(tmp_path: pathlib.Path) -> None:
+    touch(tmp_path, "audio/1.wav", "meta/esc50.csv")
+    (tmp_path / "meta/esc50.csv").write_text("filename,fold,target,category\n1.wav,1,0,dog\n")
+    part = {"weight": 1.0, "source": "esc50", "root": str(tmp_path)}
+    with pytest.raises(UserError, match=r"parts\.x: esc50 has folds"):
+        create(source="mixture", parts={"x": part})
+
+
+def test_sources_with_sound_and_sentences(tmp_path: pathlib.Path) -> None:
+    root = touch(tmp_path / "audioset", "a_30_40.mp4", "b_0_10.mp4")
+    for name, row in (("balanced_train", "a, 30, 40"), ("eval", "b, 0, 10")):
+        path = pathlib.Path(root, f"{name}_segments.csv")
+        path.write_text(f'{row}, "/m/1,/m/2"\n')
+    sources = create(source="audioset", root=root)
+    assert (ids(sources.train), ids(sources.test)) == (["a_30_40.mp4"], ["b_0_10.mp4"])
+    assert sources.train.info(0).labels == (0, 1)
+
+    root = touch(tmp_path / "youcook2", "c.mp4", "d.mp4")
+    pathlib.Path(root, "youcookii_annotations_trainval.json").write_text(
+        '{"database": {"c": {"subset": "training", "annotations": [{"segment": [0, 1]}]}, '
+        '"d": {"subset": "validation", "annotations": [{"segment": [0, 1], "sentence": "x"}]}}}'
+    )
+    sources = create_sources(section(source="youcook2", root=root), 0, unlabelled_test=True)
+    assert (ids(sources.train), ids(sources.test)) == (["c.mp4#0-1"], ["d.mp4#0-1"])
+    assert create(source="youcook2", root=root).test is None  # nothing to classify there
+
+    root = touch(tmp_path / "msrvtt", "video0.mp4", "video1.mp4")
+    pathlib.Path(root, "MSRVTT_train.7k.csv").write_text("video_id\nvideo0\n")
+    pathlib.Path(root, "MSRVTT_JSFUSION_test.csv").write_text("video_id,sentence\nvideo1,x\n")
+    wanted = section(source="msrvtt", root=root, list_split=2)
+    sources = create_sources(wanted, 0, unlabelled_test=True)
+    assert (ids(sources.train), ids(sources.test)) == (["video0.mp4"], ["video1.mp4"])
+
+    root = touch(tmp_path / "howto100m", *(f"{n}.mp4" for n in "efgh"))
+    pathlib.Path(root, "HowTo100M_v1.csv").write_text("video_id\ne\nf\ng\nh\n")
+    said = tmp_path / "said"
+    touch(said, "e.csv")
+    (said / "e.csv").write_text("text\nspoken\n")
+    wanted = section(source="howto100m", root=root, captions=str(said))
+    assert len(create_sources(wanted, 0).train) == 4
+    sources = create_sources(wanted, 0, unlabelled_test=True)
+    assert len(sources.train) == 3
+    assert len(ids(sources.test)) == 1
+    infos = [s.info(i) for s in (sources.train, sources.test) if s for i in range(len(s))]
+    assert [info.id for info in infos if info.captions] == ["e.mp4"]
+
+
+def test_sentences_of_one_s_own_column(tmp_path: pathlib.Path) -> None:
+    path = manifest(tmp_path, "path,said", "a.mp4,hello")
+    sources = create(source="csv", manifest=path, caption_column="said", eval_fraction=0.0)
+    assert sources.train.info(0).captions[0].text == "hello"
+
+
+def test_noise_is_for_the_training_of_moving_shapes_alone() -> None:
+    noise = {"sound_noise": 0.1, "caption_noise": 0.2, "misalignment": 0.3}
+    sources = create(source="moving_shapes", constant_colour=True, train_videos=4, **noise)
+    assert sources.train == MovingShapes(4, 0, constant_colour=True, **noise)
+    assert sources.test == MovingShapes(512, 0, "test", constant_colour=True)

@@ -1,9 +1,13 @@
 import pathlib
 
+import numpy as np
+import PIL.Image
 import pytest
 
 from data_pipelines.errors import UserError
+from data_pipelines.examples import load_example
 from data_pipelines.sources.folder import EXTENSIONS, folder_splits, scan_folder
+from data_pipelines.spec import InputSpec
 
 
 def touch(root: pathlib.Path, *names: str) -> pathlib.Path:
@@ -70,6 +74,25 @@ def test_a_lone_train_folder_is_not_a_class(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize("extension", EXTENSIONS)
 def test_every_extension_is_found(tmp_path: pathlib.Path, extension: str) -> None:
     assert len(scan_folder(touch(tmp_path, f"a{extension.upper()}"))) == 1
+
+
+def test_a_folder_of_images_is_one_of_videos_of_one_frame(tmp_path: pathlib.Path, caplog) -> None:
+    root = tmp_path / "images"
+    for label, value in (("cats", 40), ("dogs", 200)):
+        (root / label).mkdir(parents=True)
+        PIL.Image.new("RGB", (20, 12), (value, 0, 0)).save(root / label / "a.PNG")
+    with caplog.at_level("INFO"):
+        source = scan_folder(root)
+    assert "each of its 2 images" in caplog.text
+    assert source.classes == ("cats", "dogs")
+    spec = InputSpec(clips=2, frames=4, stride=2, size=8, sampling="even", crop="center")
+    example = load_example(source, spec, 1, np.random.default_rng(0))
+    assert example["valid"]
+    assert example["label"] == 1
+    assert (example["video"][..., 0] == 200).all()
+    # A thumbnail beside videos is none of them.
+    touch(root, "cats/b.mp4")
+    assert [source.path for source in scan_folder(root).videos] == ["cats/b.mp4"]
 
 
 def test_what_cannot_be_scanned_is_explained(tmp_path: pathlib.Path) -> None:

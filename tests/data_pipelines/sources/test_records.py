@@ -210,6 +210,7 @@ def rewrite_index(root: pathlib.Path, column: str, values: list) -> None:
         ("label", [0, 2, 1], "labels outside -1..1"),
         ("label", [0, -2, 1], "labels outside -1..1"),
         ("split", ["all", "all", "odd"], "counts other videos"),
+        ("captions", [None] * 3, "rows without captions"),
         ("shard", ["../../other"] * 3, r"names the shard '\.\./\.\./other', which there is not"),
     ],
 )
@@ -218,6 +219,14 @@ def test_an_index_that_contradicts_itself(
 ) -> None:
     rewrite_index(copied, column, values)
     with pytest.raises(UserError, match=message):
+        open_records(str(copied))
+
+
+def test_an_index_that_is_no_table(copied: pathlib.Path) -> None:
+    (copied / "index.parquet").write_bytes(b"PAR1")
+    digest = hashlib.sha256(b"PAR1").hexdigest()
+    rewrite(copied / "dataset_info.json", index_sha256=digest)
+    with pytest.raises(UserError, match="is no Parquet file"):
         open_records(str(copied))
 
 

@@ -1,5 +1,6 @@
 """Datasets built here, in ArrayRecord, without TensorFlow."""
 
+import dataclasses
 import io
 import json
 import pathlib
@@ -16,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
+from data_pipelines.decode import Limits
 from data_pipelines.errors import BadVideo, UserError
 from data_pipelines.sources.tfds import TfdsSource, read_tfds
 
@@ -56,6 +58,19 @@ def build(
 
     Tiny(data_dir=str(folder), file_format="array_record").download_and_prepare()
     return str(folder)
+
+
+def test_a_picture_bomb_is_refused_before_it_is_decoded(tmp_path: pathlib.Path) -> None:
+    def feature() -> Any:
+        return tfds.features.Sequence(tfds.features.Image())
+
+    folder = build(tmp_path, feature, pictures)
+    source = read_tfds("tiny", folder, "video", "label", 10.0)["train"]
+    small = dataclasses.replace(source, limits=Limits(pixels=79))
+    with pytest.raises(BadVideo, match="a picture of 10x8 pixels is refused"):
+        small.open(0)
+    with pytest.raises(BadVideo, match="frames, more than 2"):
+        dataclasses.replace(source, limits=Limits(frames=2)).open(0)
 
 
 def check(folder: str) -> None:

@@ -5,6 +5,8 @@ import pytest
 
 from data_pipelines.errors import UserError
 from data_pipelines.sources.moving_shapes import MovingShapes
+from data_pipelines.sources.moving_shapes.render import _FOREGROUNDS
+from data_pipelines.sources.moving_shapes.source import RenderedVideo
 from data_pipelines.video import Video
 
 
@@ -86,6 +88,24 @@ def test_looks_give_a_video_away_only_without_drift():
     assert found(1.0) < 0.08
 
 
+def test_a_shape_may_keep_its_colour_and_nothing_else_changes():
+    changing, constant = (MovingShapes(48, 0, size=32, constant_colour=c) for c in (False, True))
+    foreground = _FOREGROUNDS / 255
+    for index in range(48):
+        one, other = changing.open(index), constant.open(index)
+        assert isinstance(one, RenderedVideo)
+        assert isinstance(other, RenderedVideo)
+        times = np.arange(0, 5, 0.3)
+        np.testing.assert_array_equal(one.trajectory.at(times), other.trajectory.at(times))
+        np.testing.assert_array_equal(
+            one.look.background.at(times), other.look.background.at(times)
+        )
+        colours = other.look.foreground.at(times) / 255
+        np.testing.assert_allclose(colours, colours[:1].repeat(len(times), 0))
+        assert np.abs(foreground - colours[0]).sum(1).min() < 1e-6
+        assert np.ptp(one.look.foreground.at(times), axis=0).max() > 1
+
+
 def test_errors():
     for wrong in (
         {"videos": 0},
@@ -95,6 +115,9 @@ def test_errors():
         {"split": "trian"},
         {"fps": 0.0},
         {"appearance_drift": 1.5},
+        {"caption_noise": -0.1},
+        {"sound_noise": -1.0},
+        {"misalignment": float("nan")},
     ):
         with pytest.raises(UserError, match=next(iter(wrong))):
             MovingShapes(**{"videos": 4, "seed": 0, **wrong})
