@@ -14,8 +14,9 @@ import cvrl_jax
 from cvrl_jax.checkpoint import find_checkpoint, load_variables
 from cvrl_jax.config import from_plain, plain
 from cvrl_jax.export import native, safetensors_file
-from cvrl_jax.loading import clip_tower, describe, make_encoder
+from cvrl_jax.loading import describe, make_encoder
 from cvrl_jax.methods import create_method, method_names
+from cvrl_jax.methods.towers import clip_tower
 from data_pipelines.errors import UserError
 
 
