@@ -13,14 +13,16 @@ import signal
 import sys
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from cvrl_jax.command_line import parse_flags
 from data_pipelines.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, FILE.py or FILE.py:preset.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
-_MODE = flags.DEFINE_enum("mode", "train", ["train", "eval", "embed", "export"], "What to do.")
+_MODE = flags.DEFINE_enum(
+    "mode", "train", ["train", "eval", "embed", "export", "describe"], "What to do."
+)
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "All but train: a run's folder or one of its checkpoints; else --workdir."
 )
@@ -34,6 +36,11 @@ def main(argv: list[str]) -> int:
     """Runs the mode asked for; its result is one JSON line on stdout."""
     if len(argv) > 1:
         raise UserError(f"unknown argument {argv[1]!r}; flags look like --workdir=DIR")
+    if _MODE.value == "describe":
+        from cvrl_jax.describe import describe
+
+        print(json.dumps(describe(_needed_config())))
+        return 0
     if _WORKDIR.value is None:
         raise UserError("--workdir=DIR is needed: the folder of the run")
     _set_up_logging()
@@ -42,11 +49,9 @@ def main(argv: list[str]) -> int:
     if _MODE.value == "train":
         from cvrl_jax.train import Stopped, train
 
-        if _CONFIG.value is None:
-            raise UserError("--config=FILE.py is needed, e.g. --config=configs/cvrl_r3d50.py:tiny")
         try:
             result = train(
-                _CONFIG.value,
+                _needed_config(),
                 workdir,
                 resume=_RESUME.value,
                 overwrite=_OVERWRITE.value,
@@ -70,6 +75,12 @@ def main(argv: list[str]) -> int:
         result = use(_CONFIG.value or frozen.config_of(checkpoint), checkpoint, workdir)
     print(json.dumps(result))
     return 0
+
+
+def _needed_config() -> ConfigDict:
+    if _CONFIG.value is None:
+        raise UserError("--config=FILE.py is needed, e.g. --config=configs/cvrl_r3d50.py:tiny")
+    return _CONFIG.value
 
 
 def _set_up_logging() -> None:

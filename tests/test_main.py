@@ -73,6 +73,7 @@ def training(workdir: pathlib.Path, *fields: str) -> list[str]:
         ((TINY, "stray"), "unknown argument 'stray'"),
         ((TINY,), "--workdir=DIR is needed"),
         (("--workdir=WORKDIR",), "--config=FILE.py is needed"),
+        (("--mode=describe",), "--config=FILE.py is needed"),
         (("--workdir=WORKDIR", "--mode=eval"), "no checkpoint in"),
         (("--workdir=WORKDIR", "--mode=export"), "needs --to=FORMAT and --output=FILE"),
         (
@@ -98,6 +99,22 @@ def test_what_is_wrong_is_one_line_and_nothing_is_made(arguments, says, tmp_path
     assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
     assert says in ended.stderr
     assert not workdir.exists()
+
+
+def test_describe_counts_parameters_without_a_workdir():
+    ended = subprocess.run(
+        command("--mode=describe", "--config=configs/vatt_mbs.py"),
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said = json.loads(ended.stdout)
+    assert said["config"] == "vatt_mbs"
+    assert round(said["parameters"]["video_tower"] / 1e6, 2) == 154.34
+    assert said["parameters"]["total"] == sum(
+        count for name, count in said["parameters"].items() if name != "total"
+    )
 
 
 @pytest.fixture(scope="module")
