@@ -1,6 +1,7 @@
 """Collections of videos: built in, in folders, or in the form in which they are distributed."""
 
-from data_pipelines.sources.create import SOURCES, Sources, create_sources, read_splits
+from data_pipelines.sources.create import SOURCES, Sources, create_sources
+from data_pipelines.sources.readers import read_splits
 from data_pipelines.sources.section import (
     DataSection,
     add_section_flags,

@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from data_pipelines.errors import UserError
-from data_pipelines.sources.audioset import read_audioset
 from data_pipelines.sources.esc50 import read_esc50
-from data_pipelines.sources.files import FileSource
-from data_pipelines.sources.folder import folder_splits
-from data_pipelines.sources.howto100m import read_howto100m
-from data_pipelines.sources.kinetics import read_kinetics
 from data_pipelines.sources.listing import check_missing
-from data_pipelines.sources.manifest import read_manifest
 from data_pipelines.sources.mixture import Mixture, part_sections
 from data_pipelines.sources.moving_shapes import MovingShapes
-from data_pipelines.sources.msrvtt import read_msrvtt
-from data_pipelines.sources.records import RecordSource, open_records
+from data_pipelines.sources.readers import READERS, read_splits, root_of
 from data_pipelines.sources.section import limits_of
-from data_pipelines.sources.split_lists import read_hmdb51, read_ucf101
-from data_pipelines.sources.ssv2 import read_ssv2
 from data_pipelines.sources.subset import Subset, hold_out, subset
-from data_pipelines.sources.tfds import TfdsSource, read_tfds
-from data_pipelines.sources.youcook2 import read_youcook2
 from data_pipelines.suggest import nearest
 from data_pipelines.video import Source
-
-Splits = Mapping[str, FileSource] | Mapping[str, RecordSource] | Mapping[str, TfdsSource]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,23 +69,6 @@ def create_sources(data: Any, seed: int, unlabelled_test: bool = False) -> Sourc
     )
 
 
-def read_splits(data: Any) -> Mapping[str, Source]:
-    """Returns the splits of a collection as they are found there, whatever is then done with them.
-
-    Args:
-      data: the section, or a `DataSection`, of any source but the built-in one and mixtures.
-
-    Raises:
-      UserError: the section asks for something that is not there.
-    """
-    if data.source not in _READERS:
-        raise UserError(f"unknown source {data.source!r}; {nearest(data.source, _READERS)}")
-    return {
-        name: dataclasses.replace(split, limits=limits_of(data))
-        for name, split in _READERS[data.source](data).items()
-    }
-
-
 def _moving_shapes(data: Any, seed: int) -> Sources:
     """Noise and misalignment are for training alone: what a test asks has an answer."""
     colour = data.constant_colour
@@ -120,7 +89,7 @@ def _moving_shapes(data: Any, seed: int) -> Sources:
 
 
 def _esc50(data: Any) -> Sources:
-    source = read_esc50(_root(data), limits_of(data))
+    source = read_esc50(root_of(data), limits_of(data))
     check_missing(source, data.max_missing_fraction)
     return Sources(source, source, folds=np.array(source.folds))
 
@@ -147,65 +116,7 @@ def _mixture(data: Any, seed: int, unlabelled_test: bool) -> Sources:
     return Sources(train, dataclasses.replace(test, classes=train.classes))
 
 
-def _manifest(data: Any) -> Splits:
-    if not data.manifest:
-        raise UserError(
-            f"config.data.source={data.source} needs --config.data.manifest=FILE.{data.source}"
-        )
-    return read_manifest(
-        pathlib.Path(data.manifest).expanduser(),
-        pathlib.Path(data.root).expanduser() if data.root else None,
-        data.label_column,
-        data.split_column,
-        data.source,
-        data.caption_column,
-    )
-
-
-def _root(data: Any) -> pathlib.Path:
-    if not data.root:
-        raise UserError(f"config.data.source={data.source} needs --config.data.root=DIR")
-    return pathlib.Path(data.root).expanduser()
-
-
-def _url(data: Any) -> str:
-    if not data.root:
-        raise UserError("config.data.source=records needs --config.data.root=FOLDER_OR_URL")
-    return data.root
-
-
-def _lists(data: Any) -> pathlib.Path | str:
-    return pathlib.Path(data.lists).expanduser() if data.lists else ""
-
-
-def _captions(data: Any) -> pathlib.Path | str:
-    return pathlib.Path(data.captions).expanduser() if data.captions else ""
-
-
-_READERS: Mapping[str, Callable[[Any], Splits]] = {
-    "folder": lambda data: folder_splits(_root(data)),
-    "csv": _manifest,
-    "jsonl": _manifest,
-    "ucf101": lambda data: read_ucf101(_root(data), _lists(data), data.list_split),
-    "hmdb51": lambda data: read_hmdb51(_root(data), _lists(data), data.list_split),
-    "jhmdb": lambda data: read_hmdb51(_root(data), _lists(data), data.list_split, "jhmdb"),
-    "kinetics": lambda data: read_kinetics(_root(data), _lists(data), data.trimmed),
-    "ssv2": lambda data: read_ssv2(_root(data), _lists(data)),
-    "howto100m": lambda data: read_howto100m(_root(data), _lists(data), _captions(data)),
-    "audioset": lambda data: read_audioset(_root(data), _lists(data), data.trimmed),
-    "msrvtt": lambda data: read_msrvtt(_root(data), _lists(data), data.list_split),
-    "youcook2": lambda data: read_youcook2(_root(data), _lists(data)),
-    "records": lambda data: open_records(_url(data)),
-    "tfds": lambda data: read_tfds(
-        data.dataset,
-        str(_root(data)) if data.root else "",
-        data.video_column,
-        data.label_column,
-        data.fps,
-    ),
-}
-
-SOURCES = ("moving_shapes", *_READERS, "esc50", "mixture")
+SOURCES = ("moving_shapes", *READERS, "esc50", "mixture")
 
 
 def _split(splits: Mapping[str, Source], data: Any, seed: int, unlabelled_test: bool) -> Sources:
