@@ -109,7 +109,8 @@ def test_an_image_takes_the_first_row_of_time_by_the_spline(tiny_config, vatt):
 def test_a_tower_of_a_shared_transformer_is_taken_with_it(tiny_config, tmp_path):
     config = vatt_config(tiny_config)
     config.model.shared = True
-    config.model.text.name = "text_small"  # towers that share agree in their fields
+    # Towers that share agree in their fields.
+    config.model.text.update(name="text_small", relative_bias="")
     folder, method, variables = saved(tmp_path / "shared", config)
     tower = clip_tower(variables)["params"]
     assert "encoder" in tower
