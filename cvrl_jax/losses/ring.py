@@ -139,6 +139,8 @@ def _go_round(meet: Any, rows: Any, columns: Any, count: int, axes: Axes) -> tup
     tile = _tile(length, count)
 
     def meet_tiles(rows: Any, columns: Any) -> tuple[Any, Any]:
+        if tile == length:
+            return meet(rows, columns)
         tiles = jax.tree.map(lambda c: c.reshape(length // tile, tile, *c.shape[1:]), columns)
         rows, tiles = jax.lax.scan(meet, rows, tiles)
         return rows, jax.tree.map(lambda c: c.reshape(length, *c.shape[2:]), tiles)
