@@ -83,12 +83,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     arguments = parser.parse_args()
+    words = arguments.out / "words.txt"
+    vocabulary = [
+        *(sys.executable, "-m", "data_pipelines.text", f"--input={arguments.manifest}"),
+        *("--caption_column=text", f"--output={words}"),
+    ]
+    subprocess.run(vocabulary, check=True, stdout=subprocess.DEVNULL)
     results = []
     for seed in range(arguments.seeds):
         for row, (config, drop) in ROWS.items():
             flags = [
                 *(f"--config.data.manifest={arguments.manifest}", f"--config.seed={seed}"),
                 *(f"--config.steps={arguments.steps}", "--config.eval.every=0"),
+                f"--config.data.text.tokenizer={words}",
             ]
             name = row.replace(" ", "_").replace(",", "").replace("%", "")
             found = run(arguments.out / f"{name}_{seed}", config, drop, flags)
