@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import importlib
 import os
@@ -22,15 +23,25 @@ from hypothesis import settings
 from ml_collections import ConfigDict
 
 jax.config.update("jax_num_cpu_devices", 8)
-# Many tests train the same tiny network: compile it once.
-_CACHE = tempfile.TemporaryDirectory(prefix="cvrl_jax_compiled_")
-jax.config.update("jax_compilation_cache_dir", _CACHE.name)
+# Many tests train the same tiny network: compile it once, for all processes of a session. The
+# first of them makes the folder and is the last to end.
+if "CVRL_JAX_COMPILED" not in os.environ:
+    os.environ["CVRL_JAX_COMPILED"] = tempfile.mkdtemp(prefix="cvrl_jax_compiled_")
+    atexit.register(shutil.rmtree, os.environ["CVRL_JAX_COMPILED"], ignore_errors=True)
+jax.config.update("jax_compilation_cache_dir", os.environ["CVRL_JAX_COMPILED"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 settings.register_profile("default", max_examples=25, deadline=None, derandomize=True)
 settings.load_profile("default")
 flags.FLAGS.mark_as_parsed()  # grain reads absl flags; under pytest nobody parses them
 
 REPO = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_compiled():
+    """What one file compiles is of no use to the next, and there are gigabytes of it."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -105,7 +105,7 @@ def evaluate(
         network, sources.test, "test", config, (settings.clips, settings.crops), protocols
     )
     all_train = None
-    if sources.folds is None and set(protocols) & set(CLASSIFIERS):
+    if sources.folds is None and sources.train.classes and set(protocols) & set(CLASSIFIERS):
         clips = (settings.train_clips, 1)
         all_train = _extract(network, sources.train, "gallery", config, clips, protocols)
     sides = {"test": all_test} if all_train is None else {"training": all_train, "test": all_test}

@@ -121,15 +121,19 @@ class Unlabelled(MovingShapes):
         return dataclasses.replace(super().info(index), label=-1)
 
 
+class UnlabelledUnread(Unread, Unlabelled):
+    pass
+
+
 def test_videos_without_labels_are_retrieved_but_not_classified(config, caplog):
-    sources = Sources(Unlabelled(16, 0), Unlabelled(16, 0, "test"))
+    sources = Sources(UnlabelledUnread(16, 0), Unlabelled(16, 0, "test"))
     results = evaluate(network(knows_all), sources, config, ("knn", "linear", "retrieval"))
     assert results is not None
     assert results.metrics["text_to_video_r1"] == 1.0
     assert not {"chance", "knn_top1", "linear_top1"} & set(results.metrics)
     assert results.predictions_M is None
     assert evaluate(network(knows_all), sources, config, ("knn", "linear")) is None
-    assert "no labelled training video" in caplog.text
+    assert "no labelled test video" in caplog.text
 
 
 def test_folds_take_the_place_of_training_videos(config):
