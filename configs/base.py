@@ -114,6 +114,10 @@ def get_config() -> ConfigDict:
     optimizer.schedule = "cosine"  # after the warm-up: cosine (to 0) | quarter_cosine (to half,
     # fastest at the end) | cosine_to_half (level at the end)
 
+    config.parallel = ConfigDict()
+    config.parallel.fsdp = False  # split parameters and optimizer state over the devices, instead
+    # of a copy on each
+
     config.eval = evaluation = ConfigDict()
     evaluation.every = 5_000  # steps between quick evaluations; 0 = only before and after training
     evaluation.protocols = (

@@ -6,7 +6,7 @@ Hardware:  as vatt_mbs.py; expected time and metric: not run here at full size
 Presets:   :tiny   built-in videos that speak, on 2 CPU cores; the same as that of vatt_mbs.py
            :small  16 x 112 x 112 for one GPU; not run here
 
-Both large towers recompute their blocks in the backward pass.
+Video and audio tower recompute their blocks in the backward pass, and the devices share the state.
 """
 
 from ml_collections import ConfigDict
@@ -23,4 +23,5 @@ def get_config(preset: str = "") -> ConfigDict:
     if preset != "tiny":
         config.model.video.remat = True
         config.model.audio.remat = True
+        config.parallel.fsdp = True
     return config

@@ -83,8 +83,9 @@ def vatt(config: ConfigDict, preset: str, video: str) -> ConfigDict:
         {
             "name": "t5_small",  # t5_* | text_* (absolute positions) | text_linear
             "vocabulary": 65_536,  # at least what the tokenizer has
-            "word_size": 0,  # 300, with frozen_words: word2vec's size, as the released code
+            "word_size": 0,  # of a word's vector, 0 = width; the released code: 300, frozen
             "frozen_words": False,
+            "word_vectors": "",  # .npy file to start from; the released code: word2vec's
             "relative_bias": "first",  # layer with T5's bias; all: the released code, and T5
             **ours,
         }

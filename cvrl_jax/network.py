@@ -28,7 +28,7 @@ def make_network(method: Method, mesh: Mesh) -> Callable[[Variables], Network]:
     jitted = jax.jit(
         tokens,
         static_argnums=2,
-        in_shardings=(replicated(mesh), batch_sharding(mesh)),
+        in_shardings=(None, batch_sharding(mesh)),
         out_shardings=replicated(mesh),
     )
 

@@ -29,7 +29,7 @@ def create_optimizer(
         `schedule`: the shape of its fall, a key of `CURVES`.
         `warmup_steps`: >= 0 and < total_steps.
         `weight_decay`: >= 0. 'sgd' and 'lars' add weight_decay * w to the gradient before momentum,
-          as if the loss held weight_decay / 2 * |w|^2; 'adamw' decouples it; 'adam' has none.
+          as if the loss held weight_decay / 2 * |w|^2; 'adamw' decouples it; 'adam' wants 0.
         `momentum`, `nesterov`: of 'sgd' and 'lars'.
         `betas`, `epsilon`: of 'adam' and 'adamw'.
       total_steps: length of the run, in updates.
@@ -39,7 +39,7 @@ def create_optimizer(
       (optimizer, schedule): `schedule(step)` is the learning rate of that update, for logging.
 
     Raises:
-      UserError: a name is unknown, or warm-up fills the whole run.
+      UserError: a name is unknown, warm-up fills the whole run, or 'adam' is to decay weights.
     """
     if config.name not in _OPTIMIZERS:
         near = nearest(str(config.name), _OPTIMIZERS)
@@ -151,6 +151,11 @@ def _adamw(config: Any, schedule: optax.Schedule) -> optax.GradientTransformatio
 
 
 def _adam(config: Any, schedule: optax.Schedule) -> optax.GradientTransformation:
+    if config.weight_decay:
+        raise UserError(
+            f"optimizer 'adam' has no weight decay, but weight_decay = {config.weight_decay:g}; "
+            "set it to 0 or take 'adamw'"
+        )
     beta1, beta2 = config.betas
     return optax.adam(schedule, beta1, beta2, config.epsilon)
 

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from cvrl_jax.methods.base import Batch, Method, Variables
 from cvrl_jax.parallel.mesh import batch_sharding, in_mesh, put_batch, replicated
+from cvrl_jax.parallel.sharding import state_shardings
 
 Metrics = dict[str, jax.Array]
 
@@ -36,20 +37,43 @@ class TrainState:
 
 
 def create_state(
-    method: Method, optimizer: optax.GradientTransformation, seed: int, mesh: Mesh
+    method: Method,
+    optimizer: optax.GradientTransformation,
+    seed: int,
+    mesh: Mesh,
+    fsdp: bool = False,
 ) -> TrainState:
     """Initialises the state on the devices; the same numbers for any number of them."""
-    return jax.jit(_init(method, optimizer, seed), out_shardings=replicated(mesh))()
+    shardings = _shardings(method, optimizer, mesh, fsdp)
+    return jax.jit(_init(method, optimizer, seed), out_shardings=shardings)()
 
 
 def abstract_state(
-    method: Method, optimizer: optax.GradientTransformation, mesh: Mesh
+    method: Method, optimizer: optax.GradientTransformation, mesh: Mesh, fsdp: bool = False
 ) -> TrainState:
-    """The shapes, types and shardings of the state; allocates nothing."""
+    """The shapes, types and shardings of the state; allocates nothing.
+
+    Args:
+      method: whose state.
+      optimizer: likewise.
+      mesh: the devices.
+      fsdp: whether large arrays are split over them, see `parallel.sharding`.
+    """
     shapes = jax.eval_shape(_init(method, optimizer, seed=0))
     return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)), shapes
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        shapes,
+        state_shardings(shapes, mesh, fsdp),
     )
+
+
+def _shardings(
+    method: Method, optimizer: optax.GradientTransformation, mesh: Mesh, fsdp: bool
+) -> Any:
+    """Of the state: one for all its arrays, or a tree of them."""
+    if not fsdp:
+        return replicated(mesh)
+    return jax.tree.map(lambda leaf: leaf.sharding, abstract_state(method, optimizer, mesh, fsdp))
 
 
 def _init(
@@ -72,6 +96,7 @@ def make_train_step(
     schedule: optax.Schedule,
     seed: int,
     mesh: Mesh,
+    fsdp: bool = False,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """Builds the jitted update; the state passed in is donated.
 
@@ -102,10 +127,11 @@ def make_train_step(
         metrics |= aux.metrics | collapse_monitors(aux.features, batch["valid"])
         return TrainState(step, variables, opt_state), metrics
 
+    shardings = _shardings(method, optimizer, mesh, fsdp)
     return jax.jit(
         train_step,
-        in_shardings=(replicated(mesh), batch_sharding(mesh)),
-        out_shardings=(replicated(mesh), replicated(mesh)),
+        in_shardings=(shardings, batch_sharding(mesh)),
+        out_shardings=(shardings, replicated(mesh)),
         donate_argnums=0,
     )
 
@@ -136,7 +162,7 @@ def make_embed(method: Method, mesh: Mesh) -> Callable[[Variables, dict[str, np.
     """
     jitted = jax.jit(
         method.embed,
-        in_shardings=(replicated(mesh), batch_sharding(mesh)),
+        in_shardings=(None, batch_sharding(mesh)),  # variables stay where they are
         out_shardings=replicated(mesh),
     )
 

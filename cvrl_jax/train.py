@@ -121,18 +121,18 @@ def _fit(
 ) -> tuple[int, Results | None]:
     """Restores or makes the state and runs the loop; returns the last step and its evaluation."""
     # --- step and state: the checkpoint's, or a fresh one
-    mesh = make_mesh()
+    mesh, fsdp = make_mesh(), config.parallel.fsdp
     optimizer, schedule = create_optimizer(config.optimizer, config.steps, config.batch_size)
-    step_fn = make_train_step(method, optimizer, schedule, config.seed, mesh)
+    step_fn = make_train_step(method, optimizer, schedule, config.seed, mesh, fsdp)
     network = make_network(method, mesh)
     bad = BadExamples(sources.train, folder.bad_examples, config.data.max_bad_fraction)
     checkpoints = Checkpoints(
         folder.checkpoints, keep=config.checkpoint.keep, keep_best=config.checkpoint.keep_best
     )
-    restored = checkpoints.restore(abstract_state(method, optimizer, mesh))
+    restored = checkpoints.restore(abstract_state(method, optimizer, mesh, fsdp))
     if restored is None:
         restored_step = -1
-        state = create_state(method, optimizer, config.seed, mesh)
+        state = create_state(method, optimizer, config.seed, mesh, fsdp)
         if tower is not None:
             state = with_tower(state, tower)
     else:

@@ -55,7 +55,7 @@ def real_data() -> pathlib.Path:
 
 def tiny_config(method: str = "cvrl", **changes: object) -> ConfigDict:
     """A run of seconds; `changes` are dotted fields with `__` for the dot."""
-    name = {"vatt": "vatt_mbs"}.get(method, f"{method}_r3d50")
+    name = {"vatt": "vatt_mbs", "cvrl_vit": "cvrl_vit_b16"}.get(method, f"{method}_r3d50")
     module = importlib.import_module(f"configs.{name}")
     config = module.get_config("tiny")
     config.update(batch_size=8, steps=4)
@@ -63,8 +63,11 @@ def tiny_config(method: str = "cvrl", **changes: object) -> ConfigDict:
     if method == "vatt":
         _shrink_vatt(config)
     else:
-        config.model.update(width=0.0625)
         config.head.update(hidden=8, layers=1, out=8)
+        if method == "cvrl_vit":
+            config.model.update(**SMALL_STACK, grid=(2, 2, 2), drop_token=0.5)
+        else:
+            config.model.update(width=0.0625)
     config.optimizer.update(warmup_steps=1)
     config.eval.update(every=0, clips=1, train_clips=1, batch_size=8, knn_k=3)
     config.eval.linear.update(epochs=1, batch_size=8)
@@ -81,10 +84,12 @@ def tiny_config(method: str = "cvrl", **changes: object) -> ConfigDict:
     return config
 
 
+SMALL_STACK = {"layers": 1, "width": 8, "mlp": 16, "heads": 2, "head_size": 4}
+
+
 def _shrink_vatt(config: ConfigDict) -> None:
-    stack = {"layers": 1, "width": 8, "mlp": 16, "heads": 2, "head_size": 4}
     for modality in ("video", "audio", "text"):
-        config.model[modality].update(**stack)
+        config.model[modality].update(**SMALL_STACK)
     config.model.video.update(grid=(2, 2, 2), drop_token=0.5)
     config.model.audio.update(patch=32, grid=(8,), drop_token=0.5)
     config.data.audio.samples = 256

@@ -102,7 +102,7 @@ def test_adamw_decouples_the_decay():
 
 
 def test_adam_has_its_own_epsilon_and_no_decay():
-    got, rates = run(section(name="adam", epsilon=0.1))
+    got, rates = run(section(name="adam", epsilon=0.1, weight_decay=0.0))
 
     def update(weights, gradient, memory, decayed, step):
         memory["m"] = 0.9 * memory.get("m", 0.0) + 0.1 * gradient
@@ -163,5 +163,7 @@ def test_impossible_requests_say_how_to_fix_them():
         create_optimizer(section(name="adamv"), 10, 256)
     with pytest.raises(UserError, match=r"warmup_steps=10 .* shorten the warm-up"):
         create_optimizer(section(warmup_steps=10), 10, 256)
+    with pytest.raises(UserError, match=r"'adam' has no weight decay.*take 'adamw'"):
+        create_optimizer(section(name="adam"), 10, 256)
     with pytest.raises(UserError, match="'cosin' is unknown; did you mean 'cosine'"):
         create_optimizer(section(schedule="cosin"), 10, 256)

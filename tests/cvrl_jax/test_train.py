@@ -77,6 +77,15 @@ def test_a_run_that_retrieves_embeds_all_its_modalities(retrieving, tmp_path):
     assert {len(sentences) for sentences in table["text_vt"].to_pylist()} == {2}
 
 
+def test_cvrl_trains_on_a_video_transformer(tiny_config, tmp_path):
+    result = train(tiny_config("cvrl_vit", steps=3, eval__protocols=("knn",)), tmp_path / "run")
+    assert result["step"] == 3
+    losses = [row["loss"] for row in rows(tmp_path / "run") if "loss" in row]
+    assert len(losses) == 3
+    assert np.isfinite(losses).all()
+    assert 0 <= result["knn_top1"] <= 1
+
+
 def test_a_finished_run_says_the_same_again_and_writes_no_row_twice(trained, trained_copy):
     before = rows(trained_copy)
     again = train(trained.config, trained_copy)

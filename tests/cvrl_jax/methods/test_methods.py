@@ -34,7 +34,8 @@ def make_batch(method, seed=0):
 
 
 @pytest.fixture(
-    scope="module", params=["byol", "cvrl", "simclr", "supervised", "simclr_r2d", "vatt"]
+    scope="module",
+    params=["byol", "cvrl", "simclr", "supervised", "simclr_r2d", "cvrl_vit", "vatt"],
 )
 def case(request, tiny_config):
     name = request.param

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from cvrl_jax.models import create_model
+from data_pipelines.errors import UserError
 
 TINY = {"layers": 2, "width": 8, "mlp": 12, "heads": 2, "head_size": 4, "vocabulary": 20}
 SENTENCES = np.array([[3, 5, 7, 0, 0], [4, 4, 0, 0, 0], [0, 0, 0, 0, 0]], np.int32)
@@ -66,3 +67,22 @@ def test_the_linear_tower_is_the_greatest_of_relu_of_dense(random_variables):
     np.testing.assert_allclose(
         tower.apply(variables, SENTENCES, False), np.array(expected), rtol=1e-5, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("name", ["t5_small", "text_linear"])
+def test_words_start_from_a_file(name, tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float16)
+    np.save(tmp_path / "words.npy", vectors)
+    fields = {"vocabulary": 20, "word_size": 6, "word_vectors": str(tmp_path / "words.npy")}
+    tower = create_model(name, **fields)
+    params = jax.jit(lambda: tower.init(jax.random.key(0), SENTENCES, False))()["params"]
+    np.testing.assert_array_equal(params["words"]["table"], vectors.astype(np.float32))
+    (tmp_path / "words.txt").write_text("hello")
+    for changed, says in (
+        ({"vocabulary": 21}, r"holds an array \[20, 6\].*\[21, 6\]"),
+        ({"word_vectors": str(tmp_path / "none.npy")}, r"is no \.npy file"),
+        ({"word_vectors": str(tmp_path / "words.txt")}, r"is no \.npy file"),
+    ):
+        wrong = create_model(name, **fields | changed)  # what is trained already needs no file
+        with pytest.raises(UserError, match=says):
+            jax.eval_shape(lambda t=wrong: t.init(jax.random.key(0), SENTENCES, False))
