@@ -8,13 +8,14 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict, config_dict
 
 from cvrl_jax import augment
 from cvrl_jax.evaluation.suite import PROTOCOLS, evaluation_spec
+from cvrl_jax.layout import check_layout
 from cvrl_jax.methods import create_method
 from cvrl_jax.optim import create_optimizer
-from cvrl_jax.parallel.mesh import check_divisible
 from data_pipelines.errors import UserError
 from data_pipelines.sources import SOURCES
 from data_pipelines.suggest import nearest
@@ -89,10 +90,14 @@ _ONE_OF = {
 }
 
 
-def validate(config: ConfigDict) -> None:
+def validate(config: ConfigDict, devices: int | None = None) -> None:
     """Raises a UserError naming the field, its value and the nearest right one.
 
     Builds method, optimizer and specs from the config, none of which allocates an array.
+
+    Args:
+      config: the experiment.
+      devices: how many it is to run on; None = all there are.
     """
     for field, value in _given(config, _AT_LEAST_ONE):
         _check(field, value, value >= 1, "must be at least 1")
@@ -133,11 +138,11 @@ def validate(config: ConfigDict) -> None:
         in_order = len(value) == 2 and 0 < value[0] <= value[1]
         _check(field, value, in_order, "must be (low, high) with 0 < low <= high")
     _check("data.crop_area", data.crop_area, data.crop_area[1] <= 1, "must end at 1 or below")
-    check_divisible(config.batch_size, "config.batch_size")
-    check_divisible(config.eval.batch_size, "config.eval.batch_size")
     augment.views(config.augment.recipe)
     create_optimizer(config.optimizer, config.steps, config.batch_size)
-    inputs = create_method(config, classes=2).inputs
+    method = create_method(config, classes=2)
+    check_layout(config, method, jax.device_count() if devices is None else devices)
+    inputs = method.inputs
     if "retrieval" in config.eval.protocols and not (inputs.audio or inputs.text):
         raise UserError(
             "config.eval.protocols has 'retrieval', but method "

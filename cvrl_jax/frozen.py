@@ -20,12 +20,20 @@ from cvrl_jax.evaluation.features import Features, Network, extract_features
 from cvrl_jax.evaluation.suite import evaluate, evaluation_spec, sources_of
 from cvrl_jax.methods import create_method
 from cvrl_jax.network import make_network
-from cvrl_jax.parallel.mesh import make_mesh, replicated
+from cvrl_jax.parallel.mesh import ALL_DATA, make_mesh, replicated
 from data_pipelines.errors import UserError
 from data_pipelines.loading import kill_after, worker_count
 from data_pipelines.video import Source, VideoInfo
 
 log = logging.getLogger(__name__)
+
+_ON_ALL_DEVICES = {
+    "mesh": ALL_DATA,
+    "preset": "data_parallel",
+    "rules": (),
+    "chunks": 1,
+    "accumulate": 1,
+}
 
 
 def config_of(checkpoint: pathlib.Path) -> ConfigDict:
@@ -136,6 +144,7 @@ def _open(
     with config.unlocked():
         for section in ("model", "head", "method"):
             config[section] = from_plain(host["config"][section])
+        config.parallel = ConfigDict(_ON_ALL_DEVICES)  # however it was trained
     validate(config)
     mesh = make_mesh()
     network = make_network(create_method(config, classes=len(host["classes"])), mesh)

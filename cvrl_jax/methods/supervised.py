@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -12,7 +13,7 @@ from cvrl_jax import losses, models
 from cvrl_jax.augment import Augmentation
 from cvrl_jax.methods import common
 from cvrl_jax.methods.base import Array, Aux, Batch, Variables
-from cvrl_jax.methods.parts import combine, eval_part, train_part
+from cvrl_jax.methods.parts import combine, eval_part, train_tower
 from cvrl_jax.methods.towers import create_tower
 from data_pipelines.errors import UserError
 from data_pipelines.spec import InputSpec
@@ -34,6 +35,8 @@ class Supervised:
       view_mean: what the views of a video are averaged in: 'probabilities' or 'logits'.
     """
 
+    compares_examples: ClassVar[bool] = False
+
     inputs: InputSpec
     tower: nn.Module
     head: nn.Module
@@ -52,7 +55,7 @@ class Supervised:
     def loss(self, variables: Variables, batch: Batch, key: Array) -> tuple[Array, Aux]:
         """Cross-entropy of labelled examples; see Method.loss."""
         clips = self.augment(batch, key)
-        feature, tower_state = train_part(
+        feature, tower_state = train_tower(
             self.tower, variables, "tower", common.merge_views(clips), batch["valid"], key
         )
         logits = eval_part(self.head, variables, "head", feature)
