@@ -21,13 +21,17 @@ from data_pipelines.errors import UserError
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, FILE.py or FILE.py:preset.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _MODE = flags.DEFINE_enum(
-    "mode", "train", ["train", "eval", "embed", "export", "describe"], "What to do."
+    "mode", "train", ["train", "eval", "embed", "export", "describe", "plan"], "What to do."
 )
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "All but train: a run's folder or one of its checkpoints; else --workdir."
 )
 _TO = flags.DEFINE_string("to", None, "export: the format, see docs/export.md.")
 _OUTPUT = flags.DEFINE_string("output", None, "export: the file, or folder, to make.")
+_TOPOLOGY = flags.DEFINE_string(
+    "topology", None, "plan: devices, e.g. v5e:4x4, v5p:2x2x4, cpu:8, gpu; see docs/scale.md."
+)
+_JSON = flags.DEFINE_string("json", "plan.json", "plan: file to write, and a page beside it.")
 _RESUME = flags.DEFINE_bool("resume", False, "Go on in --workdir although the config differs.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete the run in --workdir first.")
 
@@ -41,6 +45,8 @@ def main(argv: list[str]) -> int:
 
         print(json.dumps(describe(_needed_config())))
         return 0
+    if _MODE.value == "plan":
+        return _plan()
     if _WORKDIR.value is None:
         raise UserError("--workdir=DIR is needed: the folder of the run")
     _set_up_logging()
@@ -74,6 +80,26 @@ def main(argv: list[str]) -> int:
         use = {"eval": frozen.evaluate_checkpoint, "embed": frozen.embed_checkpoint}[_MODE.value]
         result = use(_CONFIG.value or frozen.config_of(checkpoint), checkpoint, workdir)
     print(json.dumps(result))
+    return 0
+
+
+def _plan() -> int:
+    from cvrl_jax.plan.chips import parse_topology
+    from cvrl_jax.plan.devices import prepare_environment
+
+    if _TOPOLOGY.value is None:
+        raise UserError("--mode=plan needs --topology, e.g. --topology=v5e:4x4")
+    topology = parse_topology(_TOPOLOGY.value)
+    config, target = _needed_config(), pathlib.Path(_JSON.value)
+    prepare_environment(topology)  # before JAX looks for devices
+    from cvrl_jax.plan.page import summary
+    from cvrl_jax.plan.plan import plan
+
+    _set_up_logging()
+    result = plan(config, topology, target)
+    print(summary(result), file=sys.stderr)
+    keys = ("fits", "bytes_per_chip", "hbm_bytes", "flops_per_chip", "model_flops_per_chip")
+    print(json.dumps({key: result[key] for key in keys} | {"written": str(target)}))
     return 0
 
 

@@ -152,7 +152,7 @@ def _check_divides(
 
 
 def nearest_divisors(number: int, wanted: int) -> str:
-    """ "nearest valid: 2 or 4": the divisors of a number next to one that is none."""
+    """The divisors of a number next to one that is none, as "nearest valid: 2 or 4"."""
     divisors = [n for n in range(1, number + 1) if number % n == 0]
     near = [max((n for n in divisors if n < wanted), default=None)]
     near.append(min((n for n in divisors if n > wanted), default=None))
