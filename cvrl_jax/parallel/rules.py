@@ -21,14 +21,14 @@ from data_pipelines.suggest import nearest
 # Megatron-LM (arXiv 1909.08053, section 3): the first product of attention and of an MLP is split
 # by columns (whole heads, hidden units), the second by rows; one all-reduce follows the second.
 _TENSOR = (
-    (r"attention/(query|key|value)/kernel$", "_, model"),
-    (r"attention/(query|key|value)/bias$", "model"),
-    (r"attention/out/kernel$", "model, _"),
-    (r"/up/kernel$", "_, model"),
-    (r"/up/bias$", "model"),
-    (r"/down/kernel$", "model, _"),
-    (r"/relative_bias/table$", "_, model"),
-    (r"/words/table$", "_, model"),
+    (r"\battention/(query|key|value)/kernel$", "_, model"),
+    (r"\battention/(query|key|value)/bias$", "model"),
+    (r"\battention/out/kernel$", "model, _"),
+    (r"\bup/kernel$", "_, model"),
+    (r"\bup/bias$", "model"),
+    (r"\bdown/kernel$", "model, _"),
+    (r"\brelative_bias/table$", "_, model"),
+    (r"\bwords/table$", "_, model"),
 )
 
 PRESETS: dict[str, tuple[tuple[str, str], ...]] = {
