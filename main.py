@@ -29,7 +29,9 @@ _CHECKPOINT = flags.DEFINE_string(
 _TO = flags.DEFINE_string("to", None, "export: the format, see docs/export.md.")
 _OUTPUT = flags.DEFINE_string("output", None, "export: the file, or folder, to make.")
 _TOPOLOGY = flags.DEFINE_string(
-    "topology", None, "plan: devices, e.g. v5e:4x4, v5p:2x2x4, cpu:8, gpu; see docs/scale.md."
+    "topology",
+    None,
+    "plan, describe: devices, e.g. v5e:4x4, v5p:2x2x4, cpu:8, gpu; see docs/scale.md.",
 )
 _JSON = flags.DEFINE_string("json", "plan.json", "plan: file to write, and a page beside it.")
 _RESUME = flags.DEFINE_bool("resume", False, "Go on in --workdir although the config differs.")
@@ -41,10 +43,7 @@ def main(argv: list[str]) -> int:
     if len(argv) > 1:
         raise UserError(f"unknown argument {argv[1]!r}; flags look like --workdir=DIR")
     if _MODE.value == "describe":
-        from cvrl_jax.describe import describe
-
-        print(json.dumps(describe(_needed_config())))
-        return 0
+        return _describe()
     if _MODE.value == "plan":
         return _plan()
     if _WORKDIR.value is None:
@@ -80,6 +79,19 @@ def main(argv: list[str]) -> int:
         use = {"eval": frozen.evaluate_checkpoint, "embed": frozen.embed_checkpoint}[_MODE.value]
         result = use(_CONFIG.value or frozen.config_of(checkpoint), checkpoint, workdir)
     print(json.dumps(result))
+    return 0
+
+
+def _describe() -> int:
+    from cvrl_jax.describe import describe, state_table
+    from cvrl_jax.parallel.describe import sharding_table
+    from cvrl_jax.plan.chips import parse_topology
+
+    config = _needed_config()
+    devices = parse_topology(_TOPOLOGY.value).devices or None if _TOPOLOGY.value else None
+    described = describe(config, devices)
+    print(sharding_table(state_table(config, devices)), file=sys.stderr)
+    print(json.dumps(described))
     return 0
 
 

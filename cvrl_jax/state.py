@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from cvrl_jax.gradients import loss_and_gradients
 from cvrl_jax.methods.base import Batch, Method, Variables
+from cvrl_jax.models.precision import check_kept
 from cvrl_jax.parallel.mesh import batch_sharding, in_mesh, put_batch, replicated
 from cvrl_jax.parallel.rules import Rules
 from cvrl_jax.parallel.sharding import state_shardings
@@ -52,7 +53,9 @@ def create_state(
 
 def state_shapes(method: Method, optimizer: optax.GradientTransformation) -> TrainState:
     """The shapes and types of the state; allocates nothing."""
-    return jax.eval_shape(_init(method, optimizer, seed=0))
+    shapes = jax.eval_shape(_init(method, optimizer, seed=0))
+    check_kept(shapes)
+    return shapes
 
 
 def abstract_state(

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from cvrl_jax.config import validate
 from cvrl_jax.gradients import loss_and_gradients
-from cvrl_jax.layout import check_layout, rules_of, step_options
+from cvrl_jax.layout import rules_of, step_options
 from cvrl_jax.methods import create_method
 from cvrl_jax.optim import create_optimizer
 from cvrl_jax.parallel.mesh import batch_sharding, batch_shards, in_mesh, make_mesh
@@ -23,7 +23,7 @@ from cvrl_jax.parallel.sharding import Placement, placements
 from cvrl_jax.plan.arithmetic import repeated_flops, traced_flops
 from cvrl_jax.plan.collectives import Collective, collectives
 from cvrl_jax.plan.hlo import Program
-from cvrl_jax.state import abstract_state, make_train_step, state_shapes
+from cvrl_jax.state import abstract_state, make_train_step
 from data_pipelines.spec import InputSpec
 
 CLASSES = 400  # of a classifier, since no data is looked at
@@ -136,18 +136,6 @@ def model_flops(config: ConfigDict, devices: list[Any]) -> int:
         return loss_and_gradients(method, variables, batch, jax.random.key(0))
 
     return traced_flops(jax.make_jaxpr(gradients)(variables, batch))
-
-
-def state_table(config: ConfigDict, devices: int) -> list[Placement]:
-    """Where each array of the training state lies, for as many devices; allocates nothing.
-
-    Raises:
-      UserError: the config is wrong for as many devices.
-    """
-    method = create_method(config, CLASSES)
-    sizes = check_layout(config, method, devices)
-    optimizer, _ = create_optimizer(config.optimizer, config.steps, config.batch_size)
-    return placements(state_shapes(method, optimizer), sizes, rules_of(config))
 
 
 def abstract_batch(spec: InputSpec, size: int, mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:

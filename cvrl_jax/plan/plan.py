@@ -11,11 +11,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from cvrl_jax.describe import state_table
 from cvrl_jax.methods import create_method
 from cvrl_jax.parallel.describe import sharding_table
 from cvrl_jax.parallel.mesh import mesh_shape
 from cvrl_jax.plan.chips import Topology
-from cvrl_jax.plan.compiled import CLASSES, Figures, compile_step, model_flops, state_table
+from cvrl_jax.plan.compiled import CLASSES, Figures, compile_step, model_flops
 from cvrl_jax.plan.devices import devices_of
 from cvrl_jax.plan.knobs import next_knob, towers
 from cvrl_jax.plan.page import write_page
@@ -45,7 +46,7 @@ def plan(config: ConfigDict, topology: Topology, target: pathlib.Path) -> dict[s
     """
     devices = devices_of(topology)
     shape = mesh_shape(config.parallel.mesh, len(devices))
-    arrays = state_table(config, len(devices))
+    arrays = state_table(config, len(devices), CLASSES)
     log.info("\n%s", sharding_table(arrays))
     memory = topology.chip.memory if topology.chip else None
     asked = model_flops(_nothing_twice(config), devices[:1]) / len(devices)
