@@ -1,8 +1,9 @@
 """Ten steps give the same numbers on every mesh, compiled once and without hidden transfers.
 
 The tolerance: float32 keeps 24 bits (6e-8), and devices add up their shares in another order than
-one device does. Ten steps of plain SGD carry that difference on; BatchNorm over 16 clips and
-gradients that pass through ReLUs magnify it about a thousandfold.
+one device does. Ten steps of SGD carry that difference on; BatchNorm over 16 clips and gradients
+through ReLUs magnify it about a thousandfold. At ten times this learning rate the residual network
+is chaotic: there the same difference is 1 % of the loss after ten steps.
 """
 
 from __future__ import annotations
@@ -26,13 +27,15 @@ from cvrl_jax.state import abstract_state, create_state, make_embed, make_train_
 STEPS = 10
 TOLERANCE = 2e-4
 # Not Adam, which makes a whole step of the sign of a gradient near zero.
-OPTIMIZER, SCHEDULE = optax.sgd(0.05, momentum=0.9), optax.constant_schedule(0.05)
+OPTIMIZER, SCHEDULE = optax.sgd(0.005, momentum=0.9), optax.constant_schedule(0.005)
 
-MESHES = [
-    ((8, 1, 1), "data_parallel"),
-    ((2, 4, 1), "data_parallel"),
-    ((4, 2, 1), "fsdp"),
-    ((2, 2, 2), "fsdp_tensor"),
+CASES = [  # 8 x 1 and 2 x 4 are one program, so each method has one of them
+    ("cvrl", (2, 4, 1), "data_parallel"),
+    ("cvrl", (4, 2, 1), "fsdp"),
+    ("cvrl", (2, 2, 2), "fsdp_tensor"),
+    ("cvrl_vit", (8, 1, 1), "data_parallel"),
+    ("cvrl_vit", (4, 2, 1), "fsdp"),
+    ("cvrl_vit", (2, 2, 2), "fsdp_tensor"),
 ]
 
 
@@ -58,11 +61,19 @@ def batches(name, tiny_config):
 
 
 @functools.cache
+def method_of(name, tiny_config):
+    """The method and its first state on the host."""
+    method = create_method(tiny_config(name, augment__recipe="none"))
+    return method, jax.device_get(create_state(method, OPTIMIZER, 0, mesh_of((1, 1, 1))))
+
+
+@functools.cache
 def trained(name, shape, preset, tiny_config):
     """(losses of ten steps, the last variables) on the host."""
-    method, mesh = create_method(tiny_config(name, augment__recipe="linear")), mesh_of(shape)
-    rules = create_rules(preset)
-    state = create_state(method, OPTIMIZER, 0, mesh, rules)
+    method, first = method_of(name, tiny_config)
+    mesh, rules = mesh_of(shape), create_rules(preset)
+    abstract = abstract_state(method, OPTIMIZER, mesh, rules)
+    state = jax.tree.map(lambda x, like: jax.device_put(x, like.sharding), first, abstract)
     step = make_train_step(method, OPTIMIZER, SCHEDULE, 0, mesh, rules)
     losses = []
     for batch in batches(name, tiny_config):
@@ -76,8 +87,7 @@ def trained(name, shape, preset, tiny_config):
     return jax.device_get((losses, state.variables))
 
 
-@pytest.mark.parametrize("name", ["cvrl", "cvrl_vit"])
-@pytest.mark.parametrize(("shape", "preset"), MESHES)
+@pytest.mark.parametrize(("name", "shape", "preset"), CASES)
 def test_ten_steps_agree_with_one_device(name, shape, preset, tiny_config):
     losses, variables = trained(name, shape, preset, tiny_config)
     expected_losses, expected = trained(name, (1, 1, 1), "data_parallel", tiny_config)
