@@ -22,7 +22,7 @@ TEXT = """HloModule jit_step, is_scheduled=true
   %x = f32[8,4]{1,0:T(8,128)S(1)} get-tuple-element(%state), index=1
   %w = f32[4,4]{1,0} constant({...})
   %y = f32[8,4]{1,0} dot(%x, %w), lhs_contracting_dims={1}, rhs_contracting_dims={0}
-  %send = (f32[8,4]{1,0}, f32[8,4]{1,0}, u32[]{:S(2)}, u32[]{:S(2)}) collective-permute-start(%y), source_target_pairs={{0,1},{1,0}}
+  %send = (f32[8,4]{1,0}, f32[8,4]{1,0}, u32[]{:S(2)}, u32[]) collective-permute-start(%y)
   %sent = f32[8,4]{1,0} collective-permute-done(%send)
   ROOT %next = (s32[], f32[8,4]) tuple(%i, %sent)
 }

@@ -27,7 +27,7 @@ def test_slices_by_name():
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("v5f:4x4", "did you mean 'v5e'"),
+        ("v5f:4x4", "did you mean 'v5"),
         ("v5e", "as in v5e:4x4"),
         ("v5e:4x4x4", "has 2 axes"),
         ("v5p:4x4", "as in v5p:4x4x4"),
