@@ -61,6 +61,8 @@ def get_config() -> ConfigDict:
     data.power = 1.0  # exponent of the decreasing and increasing laws
     data.crop_area = (0.3, 1.0)  # random resized crop: fraction of the frame
     data.crop_aspect = (0.5, 2.0)  # random resized crop: width / height
+    data.last_batch = "drop"  # the last videos of a training epoch, too few for a batch: drop | pad
+    # (a batch filled up with black clips that count for nothing; evaluations always pad)
     data.workers = config_dict.placeholder(int)  # processes that decode; None = one per core, for
     # moving_shapes 0; 0 = threads of this process, which nothing can stop if a decoder hangs
     data.max_seconds = 60.0  # for one video; then it is given up as unreadable

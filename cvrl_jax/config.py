@@ -83,6 +83,7 @@ _NOT_NEGATIVE = (
 _ONE_OF = {
     "data.source": SOURCES,
     "data.stride_unit": ("frames", "seconds"),
+    "data.last_batch": ("drop", "pad"),
     "data.sampling": ("decreasing", "uniform", "increasing", "same"),
     "eval.crops": (1, 3),
     "data.list_split": (1, 2, 3),

@@ -98,6 +98,7 @@ def train(
         method.inputs,
         batch_size=config.batch_size,
         seed=config.seed,
+        last_batch=config.data.last_batch,
         workers=workers,
         timeout=timeout,
     )
