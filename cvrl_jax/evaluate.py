@@ -165,7 +165,7 @@ def _repeated(config: ConfigDict) -> Iterator[tuple[Any, ConfigDict]]:
         raise UserError("config.eval.repeat.over is empty; list the values that the field takes")
     for value in repeat.over:
         its_config = config.copy_and_resolve_references()
-        section = its_config
+        section: Any = its_config
         for name in sections:
             section = section[name]
         if isinstance(section[field], str):

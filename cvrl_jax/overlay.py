@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -62,7 +63,7 @@ def on_run(run: ConfigDict, asked: ConfigDict, checkpoint: pathlib.Path) -> Conf
     return config
 
 
-def _over(below: ConfigDict, above: ConfigDict) -> ConfigDict:
+def _over(below: Any, above: Any) -> ConfigDict:
     """The fields of both; of `above` where it has a value, section by section."""
     merged = below.copy_and_resolve_references()
     with merged.unlocked():

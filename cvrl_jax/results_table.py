@@ -77,13 +77,14 @@ def append_rows(path: pathlib.Path, rows: list[dict[str, Any]]) -> None:
                 "cvrl_jax; move it away, or name another --workdir"
             )
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\n")
     if is_new:
-        writer.writeheader()
+        writer.writerow(COLUMNS)
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     for row in rows:
         values = {"date": date} | {name: finite(value) for name, value in row.items()}
-        writer.writerow({k: json.dumps(v) if isinstance(v, dict) else v for k, v in values.items()})
+        cells = [values.get(column) for column in COLUMNS]
+        writer.writerow([json.dumps(v) if isinstance(v, dict) else v for v in cells])
     with path.open("a", encoding="utf-8", newline="") as file:
         file.write(text.getvalue())
 

@@ -73,7 +73,8 @@ def _temporal(name: str, bench: Bench) -> Finding:
     def embed_clips(clips_NxTxHxWx3: np.ndarray) -> np.ndarray:
         return network.embed({"video": clips_NxTxHxWx3[:, None]})["video"][:, 0]
 
-    assert bench.sources.test is not None
+    train, test = bench.sources.train, bench.sources.test
+    assert test is not None
     settings = TemporalProbeSettings(
         frames=config.data.frames,
         stride=config.eval.temporal_stride,
@@ -83,8 +84,7 @@ def _temporal(name: str, bench: Bench) -> Finding:
         timeout=kill_after(config.data),
         probe=LinearProbeSettings(**config.eval.linear.to_dict()),
     )
-    sources = bench.sources
-    return Finding(temporal_probes(embed_clips, sources.train, sources.test, settings, config.seed))
+    return Finding(temporal_probes(embed_clips, train, test, settings, config.seed))
 
 
 PROTOCOLS: dict[str, Protocol] = {

@@ -61,7 +61,7 @@ class Supervised:
         feature, tower_state = train_part(self.tower, variables, "tower", clips, valid, key)
         rngs = {"dropout": stream(key, "head")}
         head = part(variables, "head")
-        logits = self.head.apply(head, feature, train=True, rngs=rngs)
+        logits = jnp.asarray(self.head.apply(head, feature, train=True, rngs=rngs))
         several = labels.ndim == 2
         targets = labels if several else jax.nn.one_hot(labels, logits.shape[-1])
         targets = self.mixing.targets(targets, share_B)
