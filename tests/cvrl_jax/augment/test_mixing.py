@@ -11,9 +11,8 @@ from cvrl_jax.augment import Mixing
 from data_pipelines.errors import UserError
 
 COUNT = 64
-CLIPS = jnp.broadcast_to(
-    jnp.arange(COUNT, dtype=jnp.float32)[:, None, None, None, None], (COUNT, 2, 8, 8, 3)
-)
+NUMBERS = jnp.arange(COUNT, dtype=jnp.float32)
+CLIPS = jnp.broadcast_to(NUMBERS[:, None, None, None, None], (COUNT, 2, 8, 8, 3))
 ALL = jnp.ones(COUNT, bool)
 
 
