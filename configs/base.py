@@ -87,7 +87,9 @@ def get_config() -> ConfigDict:
     model.padding = "same"  # same (TensorFlow, the reference) | symmetric (PyTorch)
     model.normalization = "none"  # of pixels in [0, 1]: none | kinetics | slowfast | imagenet; what
     # imported weights were made with (torchvision's video, pytorchvideo's, image networks)
-    model.dtype = "bfloat16"  # of activations; parameters and BatchNorm statistics are float32
+    model.remat = "none"  # kept for the backward pass: none (= everything) | dots (products and
+    # convolutions) | block (inputs of blocks: least memory, about a third more arithmetic)
+    model.dtype = "bfloat16"  # of activations (or float32); parameters, statistics, logits: float32
 
     config.head = head = ConfigDict()
     head.hidden = 2048  # width of the hidden layers
@@ -120,9 +122,19 @@ def get_config() -> ConfigDict:
 
     optimizer.layer_decay = 1.0  # learning rate of a layer = this times that of the one above it
 
-    config.parallel = ConfigDict()
-    config.parallel.fsdp = False  # split parameters and optimizer state over the devices, instead
-    # of a copy on each
+    # How the devices share the work (docs/scale.md); --mode=plan says what fits.
+    config.parallel = parallel = ConfigDict()
+    parallel.mesh = mesh = ConfigDict()  # their product is the number of devices
+    mesh.replica = 1  # shares the batch, each with a whole state
+    mesh.data = -1  # shares the batch, and with fsdp the state; -1 = what the others leave
+    mesh.model = 1  # shares the layers of transformers, with tensor
+    parallel.preset = "data_parallel"  # data_parallel (a copy of the state on every device) | fsdp
+    # (large arrays split over data) | tensor (transformers over model) | fsdp_tensor
+    parallel.rules = ()  # pairs (regular expression, axes) that come before the preset's, see
+    # cvrl_jax/parallel/rules.py; --mode=describe shows what became of each array
+    parallel.chunks = 1  # towers see the batch in so many parts, the loss sees it whole: less
+    # memory, a third more arithmetic, the same gradient but for BatchNorm within towers
+    parallel.accumulate = 1  # the loss, too, sees it in parts (supervised, byol); each is a batch
 
     config.eval = evaluation = ConfigDict()
     evaluation.every = 5_000  # steps between quick evaluations; 0 = only before and after training

@@ -70,9 +70,9 @@ class Results:
         scores = self.scores_MxC
         if scores is None or self.test.labels_N.ndim == 2:
             return None
-        there_Mx1 = np.isfinite(scores).all(axis=1, keepdims=True)
-        best_M = np.where(there_Mx1, scores, 0).argmax(axis=1)
-        return np.where(there_Mx1[:, 0], best_M, -1)
+        there_M = np.asarray(np.isfinite(scores).all(axis=1))
+        best_M = np.where(there_M[:, None], scores, 0).argmax(axis=1)
+        return np.where(there_M, best_M, -1)
 
     @property
     def left_out(self) -> tuple[tuple[VideoInfo, str], ...]:
