@@ -163,7 +163,7 @@ def get_config() -> ConfigDict:
     linear.learning_rate = 32.0
     linear.epochs = 100
     linear.batch_size = 1024
-    linear.l2 = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # lbfgs: strengths to choose from
+    linear.l2 = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # lbfgs: strengths to choose from
     linear.validation_share = 0.2  # lbfgs: of each class's training videos, to choose by
     evaluation.attentive = attentive = ConfigDict()  # V-JEPA's recipe, on cached tokens; of a
     # network without tokens on the views

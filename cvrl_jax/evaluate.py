@@ -131,7 +131,9 @@ def _judge(opened: Opened, workdir: pathlib.Path) -> _Round:
         network = _for(sources, opened.classes, opened.network)
         results = evaluate(network, sources, config, frozen)
         if results is None:
-            why = sources.no_test_because or "no labelled video can be read"
+            why = sources.no_test_because or (
+                f"no labelled video of {sources.train.name} can be read; the log names the reasons"
+            )
             raise UserError(f"nothing to evaluate on: {why}")
         health = dict(results.health)
         left_out = listed(results.left_out)

@@ -213,7 +213,7 @@ def test_classes_are_shown_one_by_one_with_their_confusions_and_calibration(tmp_
     assert page.ids == [*shown[:-2], "classes", *shown[-2:]]
     assert {a[1:] for a in page.addresses if a.startswith("#")} == set(page.ids)
     section = page.text.split("Class by class")[1]
-    assert "7 classes, hardest first; 1 have no test video" in section
+    assert "7 classes, hardest first; without a test video: 1" in section
     assert section.index("class 0") < section.index("class 3") < section.index("class 2")
     assert "3 videos, 75.0 % of the class" in section
     assert section.count("90.0 % sure") == 2
