@@ -48,7 +48,6 @@ def check_layout(config: ConfigDict, method: Method, devices: int) -> dict[str, 
             raise UserError(f"config.parallel.{field} = {parallel[field]}: must be at least 1")
     sizes = mesh_shape(parallel.mesh, devices)
     shards, parts = batch_shards(sizes), parallel.chunks * parallel.accumulate
-    check_divisible(config.eval.batch_size, shards, "config.eval.batch_size")
     check_divisible(config.batch_size, shards, "config.batch_size")
     why = f"{shards} devices times {parts} parts (config.parallel.chunks and .accumulate)"
     check_divisible(config.batch_size, shards * parts, "config.batch_size", why)

@@ -143,7 +143,7 @@ def make_train_step(
             "loss": loss,
             "learning_rate": schedule(state.step),
             "gradient_norm": optax.tree.norm(grads),
-            "invalid_examples": jnp.sum(~batch["valid"]),
+            "invalid_examples": jnp.sum(~batch["valid"] & (batch["index"] >= 0)),  # not padding
         }
         metrics |= aux.metrics | collapse_monitors(aux.features, batch["valid"])
         return TrainState(step, variables, opt_state), metrics

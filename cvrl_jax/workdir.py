@@ -35,6 +35,11 @@ _WRITTEN = (
     "tensorboard",
     "wandb*",
     "eval_*.json",
+    "eval_*.html",
+    "results.csv",
+    "finetune",
+    "finetune_*pct",
+    "labelled_*pct.txt",
     "embeddings_*.parquet",
 )
 

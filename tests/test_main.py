@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import random
 import signal
 import subprocess
 import sys
@@ -75,6 +74,8 @@ def training(workdir: pathlib.Path, *fields: str) -> list[str]:
         (("--workdir=WORKDIR",), "--config=FILE.py is needed"),
         (("--mode=describe",), "--config=FILE.py is needed"),
         (("--workdir=WORKDIR", "--mode=eval"), "no checkpoint in"),
+        (("--config=configs/eval/knn.py:tny", "--mode=eval"), "did you mean 'tiny'"),
+        (("--config=configs/eval/knn.py", "--config.data.rot=x", "--mode=eval"), "mean 'root'"),
         (("--workdir=WORKDIR", "--mode=export"), "needs --to=FORMAT and --output=FILE"),
         (
             ("--workdir=WORKDIR", "--mode=export", "--to=native", "--output=WORKDIR/x"),
@@ -118,9 +119,10 @@ def test_describe_counts_parameters_without_a_workdir():
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
+def environment():
+    """Of a run in a process of its own: it finds there what other tests have compiled."""
     return os.environ | {
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
+        "JAX_COMPILATION_CACHE_DIR": os.environ["CVRL_JAX_COMPILED"],
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
     }
 
@@ -159,25 +161,22 @@ def wait_for_step(process: subprocess.Popen, workdir: pathlib.Path, step: int) -
     raise AssertionError("the run ended before it could be stopped")
 
 
-@pytest.mark.parametrize(("workers_before", "workers_after"), [(0, 2), (2, 0)])
-def test_a_killed_run_ends_bit_for_bit_like_an_unbroken_one(
-    workers_before, workers_after, unbroken, environment, tmp_path
-):
+def test_a_run_killed_twice_ends_bit_for_bit_like_an_unbroken_one(unbroken, environment, tmp_path):
     workdir, result = unbroken
     broken = tmp_path / "run"
-    step = random.Random(workers_before * 3 + workers_after).randrange(3, 20)
-    process = subprocess.Popen(
-        training(broken, "steps=30", f"data.workers={workers_before}"),
-        cwd=REPO,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    wait_for_step(process, broken, step)
-    process.kill()
-    process.wait()
+    for workers, step in ((0, 4), (2, 15)):
+        process = subprocess.Popen(
+            training(broken, "steps=30", f"data.workers={workers}"),
+            cwd=REPO,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for_step(process, broken, step)
+        process.kill()
+        process.wait()
     ended = subprocess.run(
-        training(broken, "steps=30", f"data.workers={workers_after}"),
+        training(broken, "steps=30"),
         cwd=REPO,
         env=environment,
         check=True,
@@ -207,9 +206,27 @@ def test_export_ends_with_one_line_of_json(unbroken, environment, tmp_path):
     assert cvrl_jax.load(output).description.origin["step"] == 30
 
 
+def test_eval_ends_with_one_line_of_json(unbroken, environment, tmp_path):
+    workdir, result = unbroken
+    ended = subprocess.run(
+        command(
+            *("--mode=eval", "--config=configs/eval/knn.py:tiny", f"--checkpoint={workdir}"),
+            *(f"--workdir={tmp_path}", "--config.eval.clips=1", "--config.eval.train_clips=1"),
+            *("--config.eval.knn_k=3", "--config.data.test_videos=8"),
+        ),
+        cwd=REPO,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    (line,) = ended.stdout.splitlines()
+    assert json.loads(line)["knn_top1"] == pytest.approx(result["knn_top1"], abs=1e-6)
+
+
 def test_a_signal_ends_with_its_status_and_one_line(environment, tmp_path):
     process = subprocess.Popen(
-        training(tmp_path / "run", "steps=500", "data.workers=2"),
+        training(tmp_path / "run", "steps=500", "data.workers=2", "eval.protocols=()"),
         cwd=REPO,
         env=environment,
         stdout=subprocess.PIPE,
@@ -228,7 +245,7 @@ def test_a_signal_ends_with_its_status_and_one_line(environment, tmp_path):
 
 def test_tensorflow_is_never_imported():
     program = (
-        "import sys, cvrl_jax.train, cvrl_jax.frozen; "
+        "import sys, cvrl_jax.train, cvrl_jax.evaluate; "
         "sys.exit(any(m.split('.')[0] == 'tensorflow' for m in sys.modules))"
     )
     subprocess.run([sys.executable, "-c", program], cwd=REPO, check=True)

@@ -67,7 +67,8 @@ def train_tower(
     """
 
     def on_rows(rows: Any, rows_key: Array) -> tuple[Any, Any]:
-        return train_part(module, variables, name, *rows, rows_key)
+        rows_x, rows_valid = rows
+        return train_part(module, variables, name, rows_x, rows_valid, rows_key)
 
     return map_chunks(on_rows, (x, valid), key)
 

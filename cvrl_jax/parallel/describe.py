@@ -29,11 +29,12 @@ def sharding_table(placed: Sequence[Placement], large: int = LARGE) -> str:
         array, count = alike[0], len(alike)
         name = _without_numbers(array) if count > 1 else array.path
         shape, spec = f"{array.dtype}{list(array.shape)}", str(array.spec)[len("PartitionSpec") :]
-        sizes = map(size, _bytes(alike))
-        rows.append((name, f"x {count}" if count > 1 else "", shape, spec, *sizes, array.why))
+        whole, part = map(size, _bytes(alike))
+        rows.append((name, f"x {count}" if count > 1 else "", shape, spec, whole, part, array.why))
     small = [array for array in placed if array.bytes < large]
     for name, arrays in (("small arrays", small), ("all", placed)):
-        rows.append((name, f"x {len(arrays)}", "", "", *map(size, _bytes(arrays)), ""))
+        whole, part = map(size, _bytes(arrays))
+        rows.append((name, f"x {len(arrays)}", "", "", whole, part, ""))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
