@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from data_pipelines.errors import UserError
@@ -83,10 +84,13 @@ def make_mesh(sizes: Mapping[str, int] = ALL_DATA, devices: Sequence[Any] | None
       UserError: see `mesh_shape`.
     """
     devices = jax.devices() if devices is None else list(devices)
-    shape = mesh_shape(sizes, len(devices))
-    return jax.make_mesh(
-        tuple(shape[axis] for axis in AXES), AXES, axis_types=(AxisType.Auto,) * 3, devices=devices
-    )
+    shape = tuple(mesh_shape(sizes, len(devices)).values())
+    kinds = (AxisType.Auto,) * 3
+    try:
+        return jax.make_mesh(shape, AXES, axis_types=kinds, devices=devices)
+    except NotImplementedError:  # no axis of the torus has such a size: parts of one must do
+        laid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+        return Mesh(laid, AXES, axis_types=kinds)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

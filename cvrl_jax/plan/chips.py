@@ -62,6 +62,11 @@ class Topology:
     chip: Chip | None
 
     @property
+    def kind(self) -> str:
+        """'v5e' of 'v5e:4x4'."""
+        return self.name.partition(":")[0]
+
+    @property
     def accelerator_type(self) -> str:
         """The name of a TPU slice, such as 'v5litepod-16'."""
         assert self.chip is not None

@@ -41,9 +41,11 @@ def devices_of(topology: Topology) -> list[Any]:
 
     if topology.platform == "tpu":
         try:
-            described = topologies.get_topology_desc(topology.name, platform="tpu")
+            # Two cores of a v4 chip are one device, as they are on the real ones.
+            core = {"chip_config_name": "megacore"} if topology.kind == "v4" else {}
+            described = topologies.get_topology_desc(topology.name, platform="tpu", **core)
         except Exception as error:  # of a plugin; all it says is in its message
-            missing = "libtpu" in str(error) or "Unable to initialize" in str(error)
+            missing = "not installed" in str(error)
             advice = "pip install -e '.[plan]' brings the compiler" if missing else "other sizes?"
             line = (str(error).strip().splitlines() or [""])[0]
             raise UserError(f"--topology={topology.name}: {line}; {advice}") from error

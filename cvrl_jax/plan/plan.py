@@ -48,7 +48,7 @@ def plan(config: ConfigDict, topology: Topology, target: pathlib.Path) -> dict[s
     shape = mesh_shape(config.parallel.mesh, len(devices))
     arrays = state_table(config, len(devices), CLASSES)
     log.info("\n%s", sharding_table(arrays))
-    memory = topology.chip.memory if topology.chip else None
+    memory = topology.chip.memory if topology.chip else _memory_here(devices[0])
     asked = model_flops(_nothing_twice(config), devices[:1]) / len(devices)
     log.info("compiling for %d devices of %s: minutes", len(devices), topology.name)
     figures = compile_step(config, devices, memory)
@@ -108,17 +108,23 @@ def _shown(
         "compile_seconds": round(figures.compile_seconds, 1),
         "roofline": None,
     }
-    bound = roofline(figures, topology.chip) if topology.chip else None
-    if bound is not None:
+    chip = topology.chip
+    bound = roofline(figures, chip) if chip else None
+    if chip is not None and bound is not None:
         clips = config.batch_size * create_method(config, CLASSES).inputs.views
         shown["roofline"] = dataclasses.asdict(bound) | {
             "seconds": bound.seconds,
             "bound_by": bound.bound_by,
             "clips_per_second": clips / bound.seconds,
             "clips_per_second_per_chip": clips / bound.seconds / devices,
-            "highest_mfu": asked / topology.chip.flops / bound.seconds if topology.chip else None,
+            "highest_mfu": asked / chip.flops / bound.seconds,
         }
     return shown
+
+
+def _memory_here(device: Any) -> int | None:
+    """Bytes that a device of this machine may use; None where it does not say, as CPUs do not."""
+    return (device.memory_stats() or {}).get("bytes_limit")
 
 
 def _nothing_twice(config: ConfigDict) -> ConfigDict:

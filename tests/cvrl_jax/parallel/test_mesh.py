@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import math
 
+import jax
 import pytest
+from jax.sharding import AxisType
 
 from cvrl_jax.parallel.mesh import AXES, batch_shards, check_divisible, make_mesh, mesh_shape
 from data_pipelines.errors import UserError
@@ -51,3 +53,13 @@ def test_the_batch_spans_replica_and_data():
     check_divisible(12, 4, "config.batch_size")
     with pytest.raises(UserError, match="4 devices that share a batch; nearest valid: 8 or 12"):
         check_divisible(10, 4, "config.batch_size")
+
+
+def test_sizes_that_no_axis_of_a_torus_has_take_parts_of_one(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise NotImplementedError("Failed to find assignment")
+
+    monkeypatch.setattr(jax, "make_mesh", refuse)
+    mesh = make_mesh(sizes(2, 2, 2))
+    assert mesh.shape == sizes(2, 2, 2)
+    assert mesh.axis_types == (AxisType.Auto,) * 3
