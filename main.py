@@ -29,7 +29,9 @@ _CHECKPOINT = flags.DEFINE_string(
 _TO = flags.DEFINE_string("to", None, "export: the format, see docs/export.md.")
 _OUTPUT = flags.DEFINE_string("output", None, "export: the file, or folder, to make.")
 _RESUME = flags.DEFINE_bool("resume", False, "Go on in --workdir although the config differs.")
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete the run in --workdir first.")
+_OVERWRITE = flags.DEFINE_bool(
+    "overwrite", False, "Delete the run in --workdir (eval: in its finetune folders) first."
+)
 
 
 def main(argv: list[str]) -> int:
@@ -74,7 +76,9 @@ def main(argv: list[str]) -> int:
         checkpoint = pathlib.Path(_CHECKPOINT.value or workdir)
         command = shlex.join(["python", *sys.argv])
         try:
-            result = evaluate_checkpoint(_CONFIG.value, checkpoint, workdir, command)
+            result = evaluate_checkpoint(
+                _CONFIG.value, checkpoint, workdir, command, _OVERWRITE.value
+            )
         except Stopped as stopped:
             print(stopped, file=sys.stderr)
             return 128 + stopped.signal
