@@ -35,7 +35,9 @@ _TOPOLOGY = flags.DEFINE_string(
 )
 _JSON = flags.DEFINE_string("json", "plan.json", "plan: file to write, and a page beside it.")
 _RESUME = flags.DEFINE_bool("resume", False, "Go on in --workdir although the config differs.")
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete the run in --workdir first.")
+_OVERWRITE = flags.DEFINE_bool(
+    "overwrite", False, "Delete the run in --workdir (eval: in its finetune folders) first."
+)
 
 
 def main(argv: list[str]) -> int:
@@ -79,7 +81,9 @@ def main(argv: list[str]) -> int:
         checkpoint = pathlib.Path(_CHECKPOINT.value or workdir)
         command = shlex.join(["python", *sys.argv])
         try:
-            result = evaluate_checkpoint(_CONFIG.value, checkpoint, workdir, command)
+            result = evaluate_checkpoint(
+                _CONFIG.value, checkpoint, workdir, command, _OVERWRITE.value
+            )
         except Stopped as stopped:
             print(stopped, file=sys.stderr)
             return 128 + stopped.signal

@@ -175,7 +175,7 @@ def get_config() -> ConfigDict:
     evaluation.few_shot = few_shot = ConfigDict()
     few_shot.shots = (1, 5, 10)  # labelled videos of each class
     few_shot.draws = 5  # of which videos; the mean over them is told
-    few_shot.l2 = 1e-3  # strength of regularisation
+    few_shot.l2 = 1e-2  # strength of regularisation
     evaluation.semi_supervised = ConfigDict()
     evaluation.semi_supervised.shares = (0.01, 0.1)  # of each class's labels; probe as in `linear`
 
