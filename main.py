@@ -67,12 +67,22 @@ def main(argv: list[str]) -> int:
             raise UserError("--mode=export needs --to=FORMAT and --output=FILE")
         checkpoint = pathlib.Path(_CHECKPOINT.value or workdir)
         result = export_checkpoint(checkpoint, _TO.value, pathlib.Path(_OUTPUT.value))
-    else:
-        from cvrl_jax import frozen
+    elif _MODE.value == "eval":
+        from cvrl_jax.evaluate import evaluate_checkpoint
+        from cvrl_jax.train import Stopped
 
         checkpoint = pathlib.Path(_CHECKPOINT.value or workdir)
-        use = {"eval": frozen.evaluate_checkpoint, "embed": frozen.embed_checkpoint}[_MODE.value]
-        result = use(_CONFIG.value or frozen.config_of(checkpoint), checkpoint, workdir)
+        command = shlex.join(["python", *sys.argv])
+        try:
+            result = evaluate_checkpoint(_CONFIG.value, checkpoint, workdir, command)
+        except Stopped as stopped:
+            print(stopped, file=sys.stderr)
+            return 128 + stopped.signal
+    else:
+        from cvrl_jax.frozen import embed_checkpoint
+
+        checkpoint = pathlib.Path(_CHECKPOINT.value or workdir)
+        result = embed_checkpoint(_CONFIG.value, checkpoint, workdir)
     print(json.dumps(result))
     return 0
 

@@ -53,6 +53,8 @@ def get_config() -> ConfigDict:
     data.train_videos = 0  # use only the first N training videos of a fixed shuffle; 0 = all.
     # For moving_shapes this is how many are made (0 = 1024)
     data.test_videos = 0  # likewise for the test videos (0 = all; moving_shapes: 512)
+    data.train_share = 1.0  # semi-supervised: train on this share of each class's labelled videos,
+    # at least one of each; which ones is fixed by the seed
     data.frames = 16  # frames per clip
     data.stride = 2.0  # distance between frames of a clip, in stride_unit
     data.stride_unit = "frames"  # frames | seconds
@@ -114,33 +116,41 @@ def get_config() -> ConfigDict:
     optimizer.schedule = "cosine"  # after the warm-up: cosine (to 0) | quarter_cosine (to half,
     # fastest at the end) | cosine_to_half (level at the end)
 
+    optimizer.layer_decay = 1.0  # learning rate of a layer = this times that of the one above it
+
     config.parallel = ConfigDict()
     config.parallel.fsdp = False  # split parameters and optimizer state over the devices, instead
     # of a copy on each
 
     config.eval = evaluation = ConfigDict()
     evaluation.every = 5_000  # steps between quick evaluations; 0 = only before and after training
-    evaluation.protocols = (
-        "knn",
-        "linear",
-    )  # before and after training: knn | linear | attentive |
-    # audio_linear | audio_attentive | retrieval | temporal_probes; in between, the quick ones
-    # among them: knn and retrieval (knn if there is neither)
-    evaluation.retrieval_ways = 0  # retrieval: test videos per search, neighbours in the source's
-    # order; 0 = all in one search
+    evaluation.at_start = True  # whether the untrained network is evaluated
+    evaluation.protocols = ("knn", "linear")  # before and after training, any of knn | linear |
+    # attentive | audio_linear | audio_attentive | clip_retrieval | few_shot | semi_supervised |
+    # cross_modal_retrieval | temporal_probes; in between, the quick ones among them: knn and
+    # cross_modal_retrieval (knn if there is neither). docs/evaluation.md says what they are
+    evaluation.retrieval_ways = 0  # cross_modal_retrieval: test videos per search, neighbours in
+    # the source's order; 0 = all in one search
     evaluation.temporal_stride = 1  # temporal_probes: frames between frames at normal speed
     evaluation.clips = 1  # evenly spaced clips per test video
-    evaluation.train_clips = 1  # evenly spaced clips per training video
     evaluation.crops = 1  # 1 (centre) or 3 (along the long side) per clip
+    evaluation.view_mean = "probabilities"  # what of a test video's views is averaged:
+    # probabilities | logits
+    evaluation.train_clips = 1  # clips per training video
+    evaluation.train_views = "even"  # even (spaced, centre crop) | random (clips, resized crops of
+    # data.size pixels and flips, as CVRL trains its linear classifier)
     evaluation.frames = 0  # frames per clip; 0 = data.frames
     evaluation.size = 0  # pixels; 0 = data.size
-    evaluation.batch_size = 64  # videos per forward pass over all devices
+    evaluation.batch_size = 64  # views per forward pass over all devices
     evaluation.knn_k = 20
     evaluation.knn_temperature = 0.07
-    evaluation.linear = linear = ConfigDict()  # CVRL's recipe on cached features
+    evaluation.linear = linear = ConfigDict()  # on cached features
+    linear.solver = "sgd"  # sgd (CVRL's recipe: the next three) | lbfgs (the optimum)
     linear.learning_rate = 32.0
     linear.epochs = 100
     linear.batch_size = 1024
+    linear.l2 = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # lbfgs: strengths to choose from
+    linear.validation_share = 0.2  # lbfgs: of each class's training videos, to choose by
     evaluation.attentive = attentive = ConfigDict()  # V-JEPA's recipe, on cached tokens; of a
     # network without tokens on the views
     attentive.learning_rate = 1e-3
@@ -148,6 +158,12 @@ def get_config() -> ConfigDict:
     attentive.epochs = 20
     attentive.batch_size = 128
     attentive.heads = 12
+    evaluation.few_shot = few_shot = ConfigDict()
+    few_shot.shots = (1, 5, 10)  # labelled videos of each class
+    few_shot.draws = 5  # of which videos; the mean over them is told
+    few_shot.l2 = 1e-3  # strength of regularisation
+    evaluation.semi_supervised = ConfigDict()
+    evaluation.semi_supervised.shares = (0.01, 0.1)  # of each class's labels; probe as in `linear`
 
     config.checkpoint = checkpoint = ConfigDict()
     checkpoint.every = 1_000  # steps; also at the end and when stopped by a signal

@@ -21,7 +21,9 @@ def get_config(preset: str = "") -> ConfigDict:
         {
             "name": "supervised",
             "label_smoothing": 0.0,
-            "view_mean": "probabilities",  # of a video's views: probabilities | logits
+            "dropout": 0.0,  # of the feature
+            "mixup": 0.0,  # alpha of Beta(alpha, alpha); 0 = none
+            "cutmix": 0.0,  # likewise
         }
     )
     config.augment.recipe = "linear"

@@ -115,7 +115,7 @@ def vatt(config: ConfigDict, preset: str, video: str) -> ConfigDict:
         warmup_steps=10_000,  # the released code: 5,000
         schedule="quarter_cosine",  # to 5e-5; the released code: cosine_to_half
     )
-    config.eval.update(protocols=("retrieval",), clips=4)
+    config.eval.update(protocols=("cross_modal_retrieval",), clips=4)
     apply_preset(config, preset)
     if preset == "tiny":
         _tiny(config)
@@ -151,5 +151,8 @@ def _tiny(config: ConfigDict) -> None:
         name="adam", learning_rate=1e-3, weight_decay=0.0, warmup_steps=50, schedule="cosine"
     )
     config.eval.update(
-        every=400, train_clips=1, protocols=("retrieval", "knn", "linear"), retrieval_ways=64
+        every=400,
+        train_clips=1,
+        protocols=("cross_modal_retrieval", "knn", "linear"),
+        retrieval_ways=64,
     )

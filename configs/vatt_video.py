@@ -43,13 +43,15 @@ def fine_tuning(config: ConfigDict, preset: str, clips: int, crops: int) -> Conf
         {
             "name": "supervised",
             "label_smoothing": 0.1,
-            "view_mean": "logits",  # of a video's views: probabilities | logits
+            "dropout": 0.0,  # of the feature
+            "mixup": 0.0,  # alpha of Beta(alpha, alpha); 0 = none
+            "cutmix": 0.0,  # likewise
         }
     )
     config.augment.recipe = "vatt"
     config.optimizer.update(name="sgd", momentum=0.9, weight_decay=0.0)
     config = apply_preset(config, preset)
-    config.eval.update(protocols=(), clips=clips, crops=crops)
+    config.eval.update(protocols=(), clips=clips, crops=crops, view_mean="logits")
     if preset == "tiny":
         config.data.update(size=48, stride=3.0, stride_unit="frames")
     elif preset == "small":

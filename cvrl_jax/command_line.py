@@ -48,7 +48,7 @@ def _check_config_file(argv: Sequence[str]) -> None:
         there = sorted(
             str(file)
             for file in path.parent.glob("[!_]*.py")
-            if file.name not in ("base.py", "presets.py")
+            if file.name not in ("base.py", "presets.py", "on_data.py")
         )
         advice = nearest(str(path), there) if there else f"no config in {path.parent}"
         raise UserError(f"--config={path}: no such file; {advice}")

@@ -11,82 +11,15 @@ from typing import Any
 from ml_collections import ConfigDict, config_dict
 
 from cvrl_jax import augment
-from cvrl_jax.evaluation.suite import PROTOCOLS, evaluation_spec
+from cvrl_jax import config_ranges as ranges
+from cvrl_jax.evaluation.protocols import ON_CHECKPOINTS, PROTOCOLS
+from cvrl_jax.evaluation.specs import evaluation_spec, training_spec
 from cvrl_jax.methods import create_method
 from cvrl_jax.optim import create_optimizer
 from cvrl_jax.parallel.mesh import check_divisible
 from data_pipelines.errors import UserError
-from data_pipelines.sources import SOURCES
+from data_pipelines.spec import InputSpec
 from data_pipelines.suggest import nearest
-
-_AT_LEAST_ONE = (
-    "batch_size",
-    "steps",
-    "data.frames",
-    "data.size",
-    "data.max_pixels",
-    "data.max_frames",
-    "eval.clips",
-    "eval.train_clips",
-    "eval.batch_size",
-    "eval.knn_k",
-    "eval.temporal_stride",
-    "eval.linear.epochs",
-    "eval.linear.batch_size",
-    "eval.attentive.epochs",
-    "eval.attentive.batch_size",
-    "eval.attentive.heads",
-    "checkpoint.every",
-    "checkpoint.keep",
-    "log.every",
-    "head.hidden",
-    "head.out",
-    "data.audio.rate",
-    "data.audio.samples",
-    "data.text.sentences",
-    "data.text.tokens",
-)
-_POSITIVE = (
-    "data.fps",
-    "data.max_hours",
-    "data.max_seconds",
-    "eval.knn_temperature",
-    "eval.linear.learning_rate",
-    "eval.attentive.learning_rate",
-    "optimizer.base_learning_rate",
-)
-_FRACTION = (
-    "data.eval_fraction",
-    "data.max_bad_fraction",
-    "data.max_missing_fraction",
-    "data.caption_noise",
-)
-_NOT_NEGATIVE = (
-    "data.train_videos",
-    "data.test_videos",
-    "data.power",
-    "data.sound_noise",
-    "data.misalignment",
-    "augment.strength",
-    "augment.audio_noise",
-    "method.audio_weight",
-    "method.text_weight",
-    "eval.every",
-    "eval.retrieval_ways",
-    "eval.attentive.weight_decay",
-    "eval.frames",
-    "eval.size",
-    "head.layers",
-    "optimizer.warmup_steps",
-    "optimizer.weight_decay",
-)
-_ONE_OF = {
-    "data.source": SOURCES,
-    "data.stride_unit": ("frames", "seconds"),
-    "data.sampling": ("decreasing", "uniform", "increasing", "same"),
-    "eval.crops": (1, 3),
-    "data.list_split": (1, 2, 3),
-}
 
 
 def validate(config: ConfigDict) -> None:
@@ -94,16 +27,92 @@ def validate(config: ConfigDict) -> None:
 
     Builds method, optimizer and specs from the config, none of which allocates an array.
     """
-    for field, value in _given(config, _AT_LEAST_ONE):
-        _check(field, value, value >= 1, "must be at least 1")
-    for field, value in _given(config, _NOT_NEGATIVE):
-        _check(field, value, value >= 0, "must not be negative")
-    for field, choices in _ONE_OF.items():
-        value = get(config, field)
-        _check(field, value, value in choices, nearest(str(value), map(str, choices)))
+    _check_ranges(config)
+    _check_data(config)
+    rate = config.optimizer.learning_rate
+    if rate is not None:
+        right = math.isfinite(rate) and rate >= 0
+        _check("optimizer.learning_rate", rate, right, "must be finite and not negative")
+    if "temperature" in config.method:
+        _check_positive("method.temperature", config.method.temperature)
+    for field in ("momentum", "betas"):
+        value = config.optimizer[field]
+        inside = all(0 <= v < 1 for v in (value if field == "betas" else (value,)))
+        _check(f"optimizer.{field}", value, inside, "must lie in [0, 1)")
+    decay = config.optimizer.layer_decay
+    _check("optimizer.layer_decay", decay, 0 < decay <= 1, "must lie in (0, 1]")
+    check_divisible(config.batch_size, "config.batch_size")
+    augment.views(config.augment.recipe)
+    create_optimizer(config.optimizer, config.steps, config.batch_size)
+    inputs = create_method(config, classes=2).inputs
     for protocol in config.eval.protocols:
-        _check("eval.protocols", protocol, protocol in PROTOCOLS, nearest(protocol, PROTOCOLS))
+        if protocol in ON_CHECKPOINTS:
+            raise UserError(
+                f"config.eval.protocols has {protocol!r}, which starts from a finished run: use "
+                "--mode=eval --workdir=RUN"
+            )
+    _check_protocols(config, inputs)
+
+
+def validate_evaluation(config: ConfigDict, inputs: InputSpec) -> None:
+    """As `validate`, for a finished run: looks at the sections `data` and `eval` alone.
+
+    What training asked of its machine (a batch that its devices divide) need not hold here.
+
+    Args:
+      config: the run's, with what is asked of the evaluation.
+      inputs: what the run's method wants delivered.
+    """
+    _check_ranges(config, ("data.", "eval."))
+    _check_data(config)
+    _check_protocols(config, inputs)
+
+
+def _check_ranges(config: ConfigDict, sections: tuple[str, ...] = ("",)) -> None:
+    """Checks all fields whose names begin so."""
+    for field, value in _given(config, ranges.AT_LEAST_ONE, sections):
+        _check(field, value, value >= 1, "must be at least 1")
+    for field, value in _given(config, ranges.NOT_NEGATIVE, sections):
+        _check(field, value, value >= 0, "must not be negative")
+    for field, value in _given(config, ranges.POSITIVE, sections):
+        _check_positive(field, value)
+    for field, value in _given(config, ranges.FRACTION, sections):
+        _check(field, value, 0 <= value <= 1, "must lie in [0, 1]")
+    for field, value in _given(config, tuple(ranges.ONE_OF), sections):
+        choices = ranges.ONE_OF[field]
+        _check(field, value, value in choices, nearest(str(value), map(str, choices)))
+
+
+def _check_protocols(config: ConfigDict, inputs: InputSpec) -> None:
+    known = (*PROTOCOLS, *ON_CHECKPOINTS)
+    for name in config.eval.protocols:
+        _check("eval.protocols", name, name in known, nearest(name, known))
+        if (
+            name in PROTOCOLS
+            and PROTOCOLS[name].needs_several
+            and not (inputs.audio or inputs.text)
+        ):
+            raise UserError(
+                f"config.eval.protocols has {name!r}, but method {config.method.name!r} knows no "
+                "sound and no text; leave it out"
+            )
+    settings = config.eval
+    for field, value in (
+        ("few_shot.shots", settings.few_shot.shots),
+        ("semi_supervised.shares", settings.semi_supervised.shares),
+        ("linear.l2", settings.linear.l2),
+    ):
+        most = 1 if field.endswith("shares") else math.inf
+        right = len(value) > 0 and all(0 < v <= most for v in value)
+        _check(f"eval.{field}", value, right, "must be one number above 0, or several")
+    evaluation_spec(config, settings.clips, settings.crops, inputs)
+    training_spec(config, inputs)
+
+
+def _check_data(config: ConfigDict) -> None:
     data = config.data
+    share = data.train_share
+    _check("data.train_share", share, 0 < share <= 1, "must lie in (0, 1]")
     if data.workers is not None:
         _check("data.workers", data.workers, data.workers >= 0, "must not be negative")
     _check("data.stride", data.stride, data.stride > 0, "must be above 0")
@@ -114,43 +123,21 @@ def validate(config: ConfigDict) -> None:
             float(data.stride).is_integer(),
             "must be a whole number of frames, or set --config.data.stride_unit=seconds",
         )
-    for field in _POSITIVE:
-        _check_positive(field, get(config, field))
-    if config.optimizer.learning_rate is not None:
-        rate = config.optimizer.learning_rate
-        right = math.isfinite(rate) and rate >= 0
-        _check("optimizer.learning_rate", rate, right, "must be finite and not negative")
-    if "temperature" in config.method:
-        _check_positive("method.temperature", config.method.temperature)
-    for field in ("momentum", "betas"):
-        value = config.optimizer[field]
-        inside = all(0 <= v < 1 for v in (value if field == "betas" else (value,)))
-        _check(f"optimizer.{field}", value, inside, "must lie in [0, 1)")
-    for field in _FRACTION:
-        _check(field, get(config, field), 0 <= get(config, field) <= 1, "must lie in [0, 1]")
     for field in ("data.crop_area", "data.crop_aspect"):
         value = get(config, field)
         in_order = len(value) == 2 and 0 < value[0] <= value[1]
         _check(field, value, in_order, "must be (low, high) with 0 < low <= high")
     _check("data.crop_area", data.crop_area, data.crop_area[1] <= 1, "must end at 1 or below")
-    check_divisible(config.batch_size, "config.batch_size")
-    check_divisible(config.eval.batch_size, "config.eval.batch_size")
-    augment.views(config.augment.recipe)
-    create_optimizer(config.optimizer, config.steps, config.batch_size)
-    inputs = create_method(config, classes=2).inputs
-    if "retrieval" in config.eval.protocols and not (inputs.audio or inputs.text):
-        raise UserError(
-            "config.eval.protocols has 'retrieval', but method "
-            f"{config.method.name!r} knows no sound and no text; leave it out"
-        )
-    evaluation_spec(config, config.eval.clips, config.eval.crops, inputs)
 
 
-def _given(config: ConfigDict, fields: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+def _given(
+    config: ConfigDict, fields: tuple[str, ...], sections: tuple[str, ...]
+) -> Iterator[tuple[str, Any]]:
     """Those of the dotted fields that the config has; some belong to certain methods alone."""
     for field in fields:
-        with contextlib.suppress(KeyError):
-            yield field, get(config, field)
+        if field.startswith(sections):
+            with contextlib.suppress(KeyError):
+                yield field, get(config, field)
 
 
 def get(config: ConfigDict, field: str) -> Any:

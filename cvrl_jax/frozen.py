@@ -1,11 +1,11 @@
-"""What is done with a checkpoint without training on: evaluate it, or embed a collection."""
+"""A checkpoint as a frozen network, and the embedding of a collection by it."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -13,17 +13,19 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cvrl_jax.checkpoint import find_checkpoint, load_variables
-from cvrl_jax.config import from_plain, validate
+from cvrl_jax.config import from_plain, validate_evaluation
 from cvrl_jax.evaluation.cross_modal import clips
 from cvrl_jax.evaluation.embeddings_table import write_embeddings
 from cvrl_jax.evaluation.features import Features, Network, extract_features
-from cvrl_jax.evaluation.suite import evaluate, evaluation_spec, sources_of
-from cvrl_jax.methods import create_method
+from cvrl_jax.evaluation.specs import evaluation_spec
+from cvrl_jax.evaluation.suite import sources_of
+from cvrl_jax.methods import Method, Variables, create_method
 from cvrl_jax.network import make_network
+from cvrl_jax.overlay import complete, on_run
 from cvrl_jax.parallel.mesh import make_mesh, replicated
 from data_pipelines.errors import UserError
 from data_pipelines.loading import kill_after, worker_count
-from data_pipelines.video import Source, VideoInfo
+from data_pipelines.video import VideoInfo
 
 log = logging.getLogger(__name__)
 
@@ -37,34 +39,8 @@ def config_of(checkpoint: pathlib.Path) -> ConfigDict:
     return from_plain(load_variables(find_checkpoint(checkpoint))[1]["config"])
 
 
-def evaluate_checkpoint(
-    config: ConfigDict, checkpoint: pathlib.Path, workdir: pathlib.Path
-) -> dict[str, Any]:
-    """Runs the protocols of `config.eval` on a checkpoint; `--mode=eval`.
-
-    Model, head and method are the checkpoint's; data and evaluation are the config's. The result is
-    also written to `workdir`/eval_<step>.json.
-
-    Raises:
-      UserError: no checkpoint, or data without test videos and labels.
-    """
-    config, path, network, classes = _open(config, checkpoint)
-    sources = sources_of(config)
-    network = _for(sources.train, classes, network)
-    results = evaluate(network, sources, config, tuple(config.eval.protocols))
-    if results is None:
-        why = sources.no_test_because or "no labelled video can be read"
-        raise UserError(f"nothing to evaluate on: {why}")
-    workdir.mkdir(parents=True, exist_ok=True)
-    summary = {"step": int(path.name), "checkpoint": str(path)} | results.metrics
-    summary["left_out"] = _listed(results.left_out)
-    target = workdir / f"eval_{path.name}.json"
-    target.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    return summary | {"written": str(target)}
-
-
 def embed_checkpoint(
-    config: ConfigDict, checkpoint: pathlib.Path, workdir: pathlib.Path
+    config: ConfigDict | None, checkpoint: pathlib.Path, workdir: pathlib.Path
 ) -> dict[str, Any]:
     """Writes the vectors of every video to Parquet; `--mode=embed`.
 
@@ -74,7 +50,8 @@ def embed_checkpoint(
     Returns:
       Rows written and videos left out, by split, and the files.
     """
-    config, path, network, _ = _open(config, checkpoint)
+    opened = open_checkpoint(config, checkpoint)
+    config, path, network = opened.config, opened.path, opened.network
     sources = sources_of(config)
     workdir.mkdir(parents=True, exist_ok=True)
     summary: dict[str, Any] = {"step": int(path.name), "checkpoint": str(path)}
@@ -85,7 +62,7 @@ def embed_checkpoint(
             network.embed,
             source,
             evaluation_spec(config, config.eval.clips, config.eval.crops, network.inputs),
-            batch_size=config.eval.batch_size,
+            batch_size=max(1, config.eval.batch_size // (config.eval.clips * config.eval.crops)),
             workers=worker_count(config.data),
             timeout=kill_after(config.data),
         )
@@ -105,7 +82,7 @@ def embed_checkpoint(
         )
         summary[split] = {
             "rows": rows,
-            "left_out": _listed(features.left_out),
+            "left_out": listed(features.left_out),
             "file": str(target),
         }
     return summary
@@ -126,37 +103,61 @@ def _further_columns(features: Features) -> dict[str, tuple[np.ndarray, np.ndarr
     return columns
 
 
-def _open(
-    config: ConfigDict, checkpoint: pathlib.Path
-) -> tuple[ConfigDict, pathlib.Path, Network, list[str]]:
-    """The config with the checkpoint's own model in it, the checkpoint, its network and classes."""
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A checkpoint, ready to be judged or used.
+
+    Attributes:
+      config: what was asked for, with the checkpoint's own model, head and method in it.
+      path: the checkpoint.
+      network: on the devices.
+      method: it is a network of.
+      variables: of the method, on the devices.
+      classes: names that the run had, by label.
+    """
+
+    config: ConfigDict
+    path: pathlib.Path
+    network: Network
+    method: Method
+    variables: Variables
+    classes: list[str]
+
+    @property
+    def step(self) -> int:
+        """Updates that the network has had."""
+        return int(self.path.name)
+
+
+def open_checkpoint(asked: ConfigDict | None, checkpoint: pathlib.Path) -> Opened:
+    """Opens the newest checkpoint of a run, or the one that is named.
+
+    Args:
+      asked: data and evaluation, see `overlay.on_run`; None = as in the run.
+      checkpoint: a run's folder, or one of its checkpoints.
+
+    Raises:
+      UserError: there is none, it is damaged or of another network than `asked`, or a field is
+        wrong.
+    """
     path = find_checkpoint(checkpoint)
     variables, host = load_variables(path)
-    config = config.copy_and_resolve_references()
-    with config.unlocked():
-        for section in ("model", "head", "method"):
-            config[section] = from_plain(host["config"][section])
-    validate(config)
+    if not host.get("config") or "classes" not in host:
+        raise UserError(f"checkpoint {path} is not one of a training run; give one that is")
+    run = from_plain(host["config"])
+    config = complete(run) if asked is None else on_run(run, asked, path)
+    classes = host["classes"]
+    method = create_method(config, classes=len(classes))
+    validate_evaluation(config, method.inputs)
     mesh = make_mesh()
-    network = make_network(create_method(config, classes=len(host["classes"])), mesh)
+    network = make_network(method, mesh, config.eval.batch_size)
     variables = jax.device_put(variables, replicated(mesh))  # once, not for every batch
-    return config, path, network(variables), host["classes"]
+    return Opened(config, path, network(variables), method, variables, classes)
 
 
-def _for(source: Source, classes: list[str], network: Network) -> Network:
-    """Without the classifier's output where `source` has other classes than it was trained on."""
-    if list(source.classes) == classes:
-        return network
-
-    def embed(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        outputs = network.embed(batch)
-        return {name: value for name, value in outputs.items() if name != "probabilities"}
-
-    return dataclasses.replace(network, embed=embed)
-
-
-def _listed(left_out: tuple[tuple[VideoInfo, str], ...]) -> list[dict[str, str]]:
+def listed(left_out: Iterable[tuple[VideoInfo, str]]) -> list[dict[str, str]]:
     """For the result; each is logged as well."""
-    for info, reason in left_out:
-        log.warning("left out, cannot be read: %s: %s", info.path, reason)
-    return [{"path": info.path, "reason": reason} for info, reason in left_out]
+    entries = [{"path": info.path or info.id, "reason": reason} for info, reason in left_out]
+    for entry in entries:
+        log.warning("left out, cannot be read: %s: %s", entry["path"], entry["reason"])
+    return entries

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from cvrl_jax.layerwise import scale_by_layer
 from data_pipelines.errors import UserError
 from data_pipelines.suggest import nearest
 
@@ -32,6 +33,7 @@ def create_optimizer(
           as if the loss held weight_decay / 2 * |w|^2; 'adamw' decouples it; 'adam' wants 0.
         `momentum`, `nesterov`: of 'sgd' and 'lars'.
         `betas`, `epsilon`: of 'adam' and 'adamw'.
+        `layer_decay`: in (0, 1]; below 1, lower layers learn more slowly (see `layerwise`).
       total_steps: length of the run, in updates.
       batch_size: examples in one update, over all devices.
 
@@ -48,7 +50,10 @@ def create_optimizer(
     if peak is None:
         peak = config.base_learning_rate * batch_size / 256
     schedule = warmup_cosine(peak, config.warmup_steps, total_steps, config.schedule)
-    return _OPTIMIZERS[config.name](config, schedule), schedule
+    optimizer = _OPTIMIZERS[config.name](config, schedule)
+    if config.layer_decay != 1:
+        optimizer = optax.chain(optimizer, scale_by_layer(config.layer_decay))
+    return optimizer, schedule
 
 
 def _half_cosine(t: jax.Array) -> jax.Array:

@@ -16,10 +16,11 @@ from cvrl_jax.evaluation.cross_modal import (
     groups_of,
     similarities,
 )
+from cvrl_jax.evaluation.cross_modal_retrieval import SPACES
 from cvrl_jax.evaluation.features import Features
 from cvrl_jax.evaluation.knn import normalise
-from cvrl_jax.evaluation.retrieval import SPACES
-from cvrl_jax.evaluation.suite import Results, evaluation_spec
+from cvrl_jax.evaluation.specs import evaluation_spec
+from cvrl_jax.evaluation.suite import Results
 from cvrl_jax.observe.report import Direction, Found, Multimodal, Places, SentenceQuery, Similarity
 from data_pipelines.errors import BadVideo
 from data_pipelines.examples import clip_stretch, read_clips

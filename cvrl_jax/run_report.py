@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from typing import Any
 
@@ -12,9 +11,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cvrl_jax.checkpoint import versions
+from cvrl_jax.classified_report import PREDICTORS, filmstrip, gather_classified
 from cvrl_jax.config import plain
 from cvrl_jax.evaluation.knn import neighbours
-from cvrl_jax.evaluation.suite import Results, evaluation_spec
+from cvrl_jax.evaluation.specs import evaluation_spec
+from cvrl_jax.evaluation.suite import Results
 from cvrl_jax.methods import Method
 from cvrl_jax.observe.report import (
     FactorAccuracy,
@@ -27,8 +28,7 @@ from cvrl_jax.observe.report import (
 from cvrl_jax.retrieval_report import gather_retrieval
 from cvrl_jax.workdir import Workdir
 from data_pipelines.bad_examples import read_bad_examples
-from data_pipelines.errors import BadVideo
-from data_pipelines.examples import load_example, read_clips
+from data_pipelines.examples import load_example
 from data_pipelines.sources import Sources
 from data_pipelines.spec import InputSpec
 from data_pipelines.survey import Survey
@@ -69,13 +69,14 @@ def write(
     chance = metrics.get("chance")
     bad = [(row["path"], row["reason"]) for row in read_bad_examples(folder.bad_examples)]
     test = results.test.readable() if results else None
+    shown = results.shown if results else None
     predictions = results.predictions_M if results else None
     spec = evaluation_spec(config, clips=1, crops=1, inputs=method.inputs)
     contents = ReportContents(
         title=config.name or config.method.name,
         description=f"{config.method.name} on {sources.train.name}, {config.steps} steps of "
         f"{config.batch_size} videos. {sources.no_test_because}",
-        summary=_summary(metrics, untrained),
+        summary=summary_numbers(metrics, untrained),
         multimodal=gather_retrieval(results, sources, config, method.inputs, untrained),
         history=history,
         chance=chance,
@@ -83,11 +84,12 @@ def write(
         vectors_MxD=test.mean_NxD if test else None,
         vector_labels_M=test.class_N if test else None,
         classes=sources.train.classes,
-        neighbours=_neighbours(results, sources, spec),
+        neighbours=neighbour_queries(results, sources, spec),
         true_K=test.labels_N if test and predictions is not None else None,
         predicted_K=predictions,
-        predictor="linear probe" if "linear_top1" in metrics else "kNN",
-        by_factor=_by_factor(metrics, sources),
+        predictor=PREDICTORS.get(shown or "", "classifier"),
+        classified=gather_classified(results, sources, spec),
+        by_factor=by_factor(metrics, shown, sources),
         census=_census(sources, facts.survey, bad, metrics),
         config=plain(config),
         versions=versions(),
@@ -99,7 +101,8 @@ def write(
     write_report(folder.report, contents)
 
 
-def _summary(metrics: dict[str, float], untrained: dict[str, Any]) -> list[SummaryNumber]:
+def summary_numbers(metrics: dict[str, float], untrained: dict[str, Any]) -> list[SummaryNumber]:
+    """The big numbers of a page, of those metrics that there are."""
     shown = {
         "text_to_video_r1": "Text to video R@1",
         "audio_to_video_r1": "Sound to video R@1",
@@ -109,19 +112,42 @@ def _summary(metrics: dict[str, float], untrained: dict[str, Any]) -> list[Summa
         "audio_linear_top1": "Linear probe top-1, sound",
         "audio_attentive_top1": "Attentive probe top-1, sound",
         "classifier_top1": "Classifier top-1",
-    } | {name: name for name in metrics if name.startswith("probe_") and name.endswith("_top1")}
+        "classifier_map": "Classifier mAP",
+        "linear_map": "Linear probe mAP",
+        "finetune_top1": "Fine-tuned top-1",
+        "finetune_map": "Fine-tuned mAP",
+        "clip_retrieval_r1": "Clip retrieval R@1",
+        "clip_retrieval_r5": "Clip retrieval R@5",
+        "cka": "Linear CKA of the features",
+    }
+    prefixes = ("probe_", "few_shot_", "semi_supervised_")
+    shown |= {n: _words(n) for n in metrics if n.startswith(prefixes) and n.endswith("_top1")}
     numbers = []
     for name, title in shown.items():
         if name in metrics:
-            chance = metrics.get("chance_r1")
+            chance = None
             if name.endswith("_top1"):
                 chance = metrics.get(name.replace("_top1", "_chance"), metrics.get("chance"))
+            elif name.startswith("clip_retrieval"):
+                chance = metrics["clip_retrieval_chance_r1"] if name.endswith("_r1") else None
+            elif name.endswith("_r1"):
+                chance = metrics.get("chance_r1")
+            elif name.endswith("_map"):
+                chance = metrics.get(f"{name}_chance")
             numbers.append(SummaryNumber(title, metrics[name], untrained.get(name), chance))
     return numbers
 
 
-def _by_factor(metrics: dict[str, float], sources: Sources) -> list[FactorAccuracy] | None:
-    protocol = "linear" if "linear_top1" in metrics else "knn"
+def _words(name: str) -> str:
+    """A metric's name for readers: few_shot_5_top1 -> Few shot 5 top-1."""
+    text = name.replace("_top1", " top-1").replace("pct", " %").replace("_", " ")
+    return text[:1].upper() + text[1:]
+
+
+def by_factor(
+    metrics: dict[str, float], protocol: str | None, sources: Sources
+) -> list[FactorAccuracy] | None:
+    """Of the protocol whose predictions are shown."""
     return [
         FactorAccuracy(factor, metrics[f"{protocol}_top1_{factor}"], 1 / len(np.unique(values)))
         for factor, values in sources.train.factors.items()
@@ -162,7 +188,7 @@ def _augmented_clips(method: Method, source: Source, seed: int) -> np.ndarray | 
     return np.asarray(np.clip(np.asarray(views, np.float32) * 255, 0, 255), np.uint8)[:, :2]
 
 
-def _neighbours(
+def neighbour_queries(
     results: Results | None, sources: Sources, spec: InputSpec
 ) -> list[NeighbourQuery] | None:
     """Test videos spread over the collection, with their nearest training videos."""
@@ -178,9 +204,9 @@ def _neighbours(
         near = [
             Neighbour(frames, _label(sources.train, index), float(s))
             for index, s in zip(train_rows[nearest].tolist(), similar)
-            if (frames := _filmstrip(sources.train, index, spec)) is not None
+            if (frames := filmstrip(sources.train, index, spec)) is not None
         ]
-        frames = _filmstrip(sources.test, int(row), spec)
+        frames = filmstrip(sources.test, int(row), spec)
         if frames is not None:
             entries.append(NeighbourQuery(frames, _label(sources.test, int(row)), near))
     return entries
@@ -189,14 +215,3 @@ def _neighbours(
 def _label(source: Source, index: int) -> str | None:
     label = source.info(index).label
     return source.classes[label] if label >= 0 else None
-
-
-def _filmstrip(source: Source, index: int, spec: InputSpec) -> np.ndarray | None:
-    with (
-        contextlib.suppress(BadVideo),
-        contextlib.closing(source.open(index)) as video,
-    ):
-        clips, _ = read_clips(video, spec, np.random.default_rng(0))
-        frames = np.linspace(0, spec.frames - 1, min(6, spec.frames)).round().astype(int)
-        return clips[0][frames]
-    return None

@@ -18,7 +18,8 @@ from ml_collections import ConfigDict
 from cvrl_jax import run_report
 from cvrl_jax.checkpoint import Checkpoints, check_not_beyond
 from cvrl_jax.config import plain, validate
-from cvrl_jax.evaluation.suite import QUICK, Results, evaluate, sources_of
+from cvrl_jax.evaluation.protocols import QUICK
+from cvrl_jax.evaluation.suite import Results, evaluate, sources_of
 from cvrl_jax.init_from import load_tower, with_tower
 from cvrl_jax.interrupt import StopRequest
 from cvrl_jax.methods import Method, Variables, create_method
@@ -74,7 +75,7 @@ def train(
     Returns:
       The final metrics: step, loss, knn_top1, linear_top1, untrained_knn_top1,
       untrained_linear_top1, chance (None where evaluations are off) and the path of the report; of
-      a run with the protocol "retrieval" also text_to_video_r1, audio_to_video_r1, both of them
+      a run with cross_modal_retrieval also text_to_video_r1, audio_to_video_r1, both of them
       untrained, and chance_r1.
 
     Raises:
@@ -124,7 +125,7 @@ def _fit(
     mesh, fsdp = make_mesh(), config.parallel.fsdp
     optimizer, schedule = create_optimizer(config.optimizer, config.steps, config.batch_size)
     step_fn = make_train_step(method, optimizer, schedule, config.seed, mesh, fsdp)
-    network = make_network(method, mesh)
+    network = make_network(method, mesh, config.eval.batch_size)
     bad = BadExamples(sources.train, folder.bad_examples, config.data.max_bad_fraction)
     checkpoints = Checkpoints(
         folder.checkpoints, keep=config.checkpoint.keep, keep_best=config.checkpoint.keep_best
@@ -214,4 +215,6 @@ def summarise(folder: Workdir, step: int) -> dict[str, Any]:
 
 def _is_evaluated(step: int, config: ConfigDict) -> bool:
     every = config.eval.every
-    return step == 0 or step >= config.steps or (every > 0 and step % every == 0)
+    if step == 0:
+        return config.eval.at_start
+    return step >= config.steps or (every > 0 and step % every == 0)

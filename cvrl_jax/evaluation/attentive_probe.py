@@ -18,6 +18,7 @@ import numpy as np
 import optax
 
 from cvrl_jax.evaluation.knn import accuracy
+from cvrl_jax.evaluation.views import mean_over_views
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +49,7 @@ class AttentiveProbeResult:
 
     Attributes:
       predictions_M: int64, the most probable class of every test video, labelled or not.
-      probabilities_MxC: float32, the softmax averaged over the views of a video.
+      probabilities_MxC: float32, see `mean_over_views`.
       top1: accuracy in [0, 1] over the labelled test videos, NaN without any.
     """
 
@@ -93,6 +94,7 @@ def attentive_probe(
     classes: int,
     settings: AttentiveProbeSettings,
     seed: int,
+    view_mean: str = "probabilities",
 ) -> AttentiveProbeResult:
     """Trains the probe on cached tokens and applies it to those of the test videos.
 
@@ -107,6 +109,7 @@ def attentive_probe(
       classes: number of classes C.
       settings: how to train.
       seed: of the initial weights and of the order of videos and views.
+      view_mean: what of a test video's views is averaged, see `mean_over_views`.
 
     Raises:
       ValueError: no training video has a label, or a label is not below `classes`.
@@ -123,7 +126,8 @@ def attentive_probe(
     probe = AttentivePooling(classes, heads)
     scale = 1 / max(float(np.sqrt(np.mean(np.square(tokens, dtype=np.float32)))), 1e-12)
     params = _train(probe, tokens, scale, train_labels_N[labelled], settings, seed)
-    probabilities_MxC = _mean_softmax(probe, params, test_tokens_MxVxLxD, scale, classes)
+    logits_MxVxC = _logits(probe, params, test_tokens_MxVxLxD, scale, classes)
+    probabilities_MxC = mean_over_views(logits_MxVxC, view_mean)
     predictions_M = probabilities_MxC.argmax(axis=1)
     return AttentiveProbeResult(
         predictions_M, probabilities_MxC, accuracy(predictions_M, test_labels_M)
@@ -182,11 +186,11 @@ def _step(probe, settings, steps, params, state, x_BxLxD, labels_B):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _probabilities(probe, params, x_NxLxD):
-    return nn.softmax(probe.apply(params, x_NxLxD))
+def _apply(probe, params, x_NxLxD):
+    return probe.apply(params, x_NxLxD)
 
 
-def _mean_softmax(
+def _logits(
     probe: AttentivePooling,
     params: Any,
     tokens_MxVxLxD: np.ndarray,
@@ -194,14 +198,12 @@ def _mean_softmax(
     classes: int,
     chunk: int = 64,
 ) -> np.ndarray:
-    """Returns the softmax averaged over views, float32 [M, C], `chunk` views at a time."""
+    """Returns the logits of every view, float32 [M, V, C], `chunk` views at a time."""
     videos, views, *of_view = tokens_MxVxLxD.shape
     flat = tokens_MxVxLxD.reshape(videos * views, *of_view)
     result = np.empty((videos * views, classes), np.float32)
     for begin in range(0, len(flat), chunk):
         part = _scaled(flat[begin : begin + chunk], scale)
         padding = [(0, chunk - len(part))] + [(0, 0)] * (part.ndim - 1)
-        result[begin : begin + chunk] = _probabilities(probe, params, np.pad(part, padding))[
-            : len(part)
-        ]
-    return result.reshape(videos, views, classes).mean(axis=1)
+        result[begin : begin + chunk] = _apply(probe, params, np.pad(part, padding))[: len(part)]
+    return result.reshape(videos, views, classes)

@@ -128,7 +128,7 @@ def cross_modal_retrieval(queries: Items, gallery: Items) -> Ranking:
     rows = max(1, _CHUNK // len(gallery.videos_M))
     return Ranking.joined(
         [
-            _ranking(
+            rank(
                 similarities(queries.vectors_MxD[begin : begin + rows], gallery.vectors_MxD),
                 queries.videos_M[begin : begin + rows, None] == gallery.videos_M,
             )
@@ -162,7 +162,13 @@ def similarities(x_QxD: np.ndarray, y_GxD: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(products), products, _LOWEST)
 
 
-def _ranking(similarity_QxG: np.ndarray, right_QxG: np.ndarray) -> Ranking:
+def rank(similarity_QxG: np.ndarray, right_QxG: np.ndarray) -> Ranking:
+    """Finds the best right answer of each query.
+
+    Args:
+      similarity_QxG: finite.
+      right_QxG: bool, which answers are right. A query without any comes last: behind all answers.
+    """
     best_Qx1 = np.where(right_QxG, similarity_QxG, -np.inf).max(axis=1, keepdims=True)
     equal_QxG = np.abs(similarity_QxG - best_Qx1) <= TIE
     return Ranking(
@@ -180,5 +186,6 @@ def _hits(better_Q: np.ndarray, equal_Q: np.ndarray, right_Q: np.ndarray, k: int
     for place in range(k):
         left_Q = np.maximum(equal_Q - place, 1)
         wrong_Q = np.maximum(equal_Q - right_Q - place, 0)
-        missed_Q *= np.where(place < k - better_Q, wrong_Q / left_Q, 1.0)
+        drawn_Q = (place < k - better_Q) & (right_Q > 0)
+        missed_Q *= np.where(drawn_Q, wrong_Q / left_Q, 1.0)
     return 1.0 - missed_Q

@@ -57,7 +57,24 @@ def knn_predict(
     k: int = 20,
     temperature: float = 0.07,
 ) -> np.ndarray:
-    """Predicts the class of each test vector by a weighted vote of its `k` nearest neighbours.
+    """Predicts the class of each test vector, the one of most votes (see `knn_votes`).
+
+    Returns:
+      int64 [M]; the lower index of two with equal votes.
+    """
+    votes = knn_votes(train_NxD, train_labels_N, test_MxD, classes, k, temperature)
+    return votes.argmax(axis=1)
+
+
+def knn_votes(
+    train_NxD: np.ndarray,
+    train_labels_N: np.ndarray,
+    test_MxD: np.ndarray,
+    classes: int,
+    k: int = 20,
+    temperature: float = 0.07,
+) -> np.ndarray:
+    """The share of each class in a weighted vote of the `k` nearest neighbours of a test vector.
 
     A neighbour of cosine similarity s votes for its class with weight exp(s / temperature)
     (Wu et al. 2018, arXiv 1805.01978, section 3.4). With k=1 this is the nearest neighbour.
@@ -71,7 +88,7 @@ def knn_predict(
       temperature: above 0; the smaller, the more the nearest neighbours count.
 
     Returns:
-      int64 [M], the class of most votes (the lower index of two with equal votes).
+      float64 [M, C], shares that add up to 1.
 
     Raises:
       ValueError: no training vector has a label, or `k` < 1.
@@ -83,7 +100,7 @@ def knn_predict(
     weights_Mxk = np.exp((similarities_Mxk - similarities_Mxk[:, :1]) / np.float64(temperature))
     votes_MxC = np.zeros((len(indices_Mxk), classes))
     np.add.at(votes_MxC, (np.arange(len(indices_Mxk))[:, None], labels_N[indices_Mxk]), weights_Mxk)
-    return votes_MxC.argmax(axis=1)
+    return votes_MxC / votes_MxC.sum(axis=1, keepdims=True)
 
 
 def knn_top1(

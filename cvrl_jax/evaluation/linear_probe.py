@@ -1,17 +1,26 @@
-"""The linear probe of CVRL: a linear classifier trained on frozen, L2-normalised features."""
+"""The linear probe: a linear classifier on frozen, L2-normalised features.
+
+Trained as CVRL does (solver 'sgd'), or brought to its optimum (solver 'lbfgs': see `lbfgs`).
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+import logging
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from cvrl_jax.evaluation import lbfgs
 from cvrl_jax.evaluation.knn import accuracy, normalise
+from cvrl_jax.evaluation.views import mean_over_views
+
+SOLVERS = ("sgd", "lbfgs")
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,19 +28,25 @@ class LinearProbeSettings:
     """How the probe is trained; the defaults are those of CVRL's linear evaluation.
 
     Attributes:
+      solver: 'sgd', or 'lbfgs', which has no use for what follows up to `batch_size`.
       learning_rate: peak of the schedule; large because the features have unit norm.
       momentum: of SGD, without Nesterov.
       warmup_fraction: share of all steps with a linear ramp from 0.
       epochs: passes over the training videos, each with one random view per video.
       batch_size: videos per step (all of them where there are fewer); an epoch leaves out what
         does not fill a batch, another part each time.
+      l2: strengths of regularisation that 'lbfgs' chooses from, see `lbfgs.sweep`.
+      validation_share: of each class, held out to choose by.
     """
 
+    solver: str = "sgd"
     learning_rate: float = 32.0
     momentum: float = 0.9
     warmup_fraction: float = 0.05
     epochs: int = 100
     batch_size: int = 1024
+    l2: tuple[float, ...] = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+    validation_share: float = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +55,7 @@ class LinearProbeResult:
 
     Attributes:
       predictions_M: int64, the most probable class of every test video, labelled or not.
-      probabilities_MxC: float32, the softmax averaged over the views of a video.
+      probabilities_MxC: float32, see `mean_over_views`.
       top1: accuracy in [0, 1] over the labelled test videos, NaN without any.
       top5: as `top1`, with the label among the five most probable classes.
       kernel_DxC: the trained classifier: logits = normalised feature @ kernel + bias.
@@ -63,13 +78,14 @@ def linear_probe(
     classes: int,
     settings: LinearProbeSettings,
     seed: int,
+    view_mean: str = "probabilities",
 ) -> LinearProbeResult:
     """Trains a linear classifier on cached features and applies it to those of the test videos.
 
-    Each view (clip or crop) is L2-normalised by itself. Training: softmax cross-entropy without
-    label smoothing or weight decay; SGD with momentum; linear warm-up, then a half cosine to 0
-    over all steps (Qian et al. 2021, arXiv 2008.03800, linear evaluation). Test: mean of the
-    softmax over views. The result is a function of the arguments alone.
+    Each view (clip or crop) is L2-normalised by itself. Training by 'sgd': softmax cross-entropy
+    without label smoothing or weight decay; SGD with momentum; linear warm-up, then a half cosine
+    to 0 over all steps (Qian et al. 2021, arXiv 2008.03800, linear evaluation). The result is a
+    function of the arguments alone.
 
     Args:
       train_features_NxVxD: V views of each training video.
@@ -78,7 +94,8 @@ def linear_probe(
       test_labels_M: int in [0, classes), or -1: predicted, but left out of `top1` and `top5`.
       classes: number of classes C.
       settings: how to train.
-      seed: of the initial weights and of the order of videos and views.
+      seed: of the initial weights and of the order of videos and views, or of what is held out.
+      view_mean: what of a test video's views is averaged, see `mean_over_views`.
 
     Raises:
       ValueError: no training video has a label, or a label is not below `classes`.
@@ -96,7 +113,7 @@ def linear_probe(
         settings,
         seed,
     )
-    probabilities_MxC = _mean_probabilities(test_features_MxVxD, kernel_DxC, bias_C, _softmax)
+    probabilities_MxC = _probabilities(test_features_MxVxD, kernel_DxC, bias_C, view_mean, False)
     best_Mx5 = np.argsort(-probabilities_MxC, axis=1, kind="stable")[:, :5]
     hit = np.where((best_Mx5 == test_labels_M[:, None]).any(axis=1), test_labels_M, -1)
     return LinearProbeResult(
@@ -115,6 +132,7 @@ def multilabel_probe(
     test_features_MxVxD: np.ndarray,
     settings: LinearProbeSettings,
     seed: int,
+    view_mean: str = "probabilities",
 ) -> np.ndarray:
     """As `linear_probe`, for videos with any number of labels: one sigmoid for each class.
 
@@ -125,15 +143,16 @@ def multilabel_probe(
       train_targets_NxC: in [0, 1], the share of each class.
       test_features_MxVxD: the test videos; their number of views may differ from training.
       settings: how to train.
-      seed: of the initial weights and of the order of videos and views.
+      seed: as in `linear_probe`.
+      view_mean: likewise.
 
     Returns:
-      Probabilities float32 [M, C], averaged over the views of a video.
+      Probabilities float32 [M, C].
     """
     targets_NxC = np.asarray(train_targets_NxC, np.float32)
     features_NxVxD = normalise(train_features_NxVxD)
     parameters = _train(features_NxVxD, targets_NxC, targets_NxC.shape[1], settings, seed)
-    return _mean_probabilities(test_features_MxVxD, *parameters, _sigmoid)
+    return _probabilities(test_features_MxVxD, *parameters, view_mean, several=True)
 
 
 def initial_parameters(key: jax.Array, features: int, classes: int) -> tuple[jax.Array, jax.Array]:
@@ -161,6 +180,11 @@ def _train(
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the trained kernel [D, C] and bias [C]; `labels` are int [N] or float [N, C]."""
+    if settings.solver == "lbfgs":
+        strengths = settings.l2, settings.validation_share
+        parameters, l2 = lbfgs.sweep(features_NxVxD, labels, classes, *strengths, seed)
+        log.info("linear probe by L-BFGS: l2 = %g of %s", l2, settings.l2)
+        return parameters
     videos, views, dimension = features_NxVxD.shape
     batch = min(settings.batch_size, videos)
     steps = videos // batch
@@ -201,25 +225,18 @@ def _epoch(carry, features_NxVxD, labels, video_SxB, view_SxB, settings):
     return jax.lax.scan(step, carry, (video_SxB, view_SxB))[0]
 
 
-def _mean_probabilities(
+def _probabilities(
     features_MxVxD: np.ndarray,
     kernel_DxC: np.ndarray,
     bias_C: np.ndarray,
-    link: Callable[[np.ndarray], np.ndarray],
+    view_mean: str,
+    several: bool,
     chunk: int = 256,
 ) -> np.ndarray:
-    """Returns `link(logits)` averaged over views, float32 [M, C], `chunk` videos at a time."""
+    """Returns the verdicts on videos, float32 [M, C], `chunk` videos at a time."""
     result = np.empty((len(features_MxVxD), len(bias_C)), np.float32)
     for begin in range(0, len(features_MxVxD), chunk):
         rows = slice(begin, begin + chunk)
-        result[rows] = link(normalise(features_MxVxD[rows]) @ kernel_DxC + bias_C).mean(axis=1)
+        logits = normalise(features_MxVxD[rows]) @ kernel_DxC + bias_C
+        result[rows] = mean_over_views(logits, view_mean, several)
     return result
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponents / exponents.sum(axis=-1, keepdims=True)
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return 0.5 * (1 + np.tanh(0.5 * logits))

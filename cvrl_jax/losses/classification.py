@@ -26,12 +26,53 @@ def softmax_cross_entropy(
     Returns:
       A float32 scalar, averaged over the rows that count; 0 when there are none.
     """
+    target_BxC = jax.nn.one_hot(labels_B, logits_BxC.shape[-1])
     counts_B = _counts(labels_B, valid_B)
+    return dense_cross_entropy(logits_BxC, target_BxC, counts_B, label_smoothing)
+
+
+def dense_cross_entropy(
+    logits_BxC: jax.Array,
+    targets_BxC: jax.Array,
+    valid_B: jax.Array | None = None,
+    label_smoothing: float = 0.0,
+) -> jax.Array:
+    """As `softmax_cross_entropy`, towards any distribution over the classes.
+
+    Args:
+      logits_BxC: [B, C], any floating type.
+      targets_BxC: at least 0, each row adding up to 1.
+      valid_B: bool [B]; false rows do not count. None means that all do.
+      label_smoothing: see `softmax_cross_entropy`.
+    """
+    counts_B = numerics.all_valid(valid_B, logits_BxC.shape[0])
     logits_BxC = numerics.zero_invalid_rows(logits_BxC.astype(jnp.float32), counts_B)
     log_p_BxC = jax.nn.log_softmax(logits_BxC, axis=-1)
-    target_BxC = jax.nn.one_hot(labels_B, logits_BxC.shape[-1])
-    target_BxC = (1 - label_smoothing) * target_BxC + label_smoothing / logits_BxC.shape[-1]
+    target_BxC = (1 - label_smoothing) * targets_BxC + label_smoothing / logits_BxC.shape[-1]
     return numerics.mean_over_valid(-jnp.sum(target_BxC * log_p_BxC, axis=-1), counts_B)
+
+
+def sigmoid_cross_entropy(
+    logits_BxC: jax.Array,
+    targets_BxC: jax.Array,
+    valid_B: jax.Array | None = None,
+    label_smoothing: float = 0.0,
+) -> jax.Array:
+    """Mean over rows of the sum over classes of the binary cross-entropy, in nats.
+
+    For examples that may have several classes (VATT, arXiv 2104.11178, A.3).
+
+    Args:
+      logits_BxC: [B, C], any floating type; the arithmetic is float32.
+      targets_BxC: in [0, 1].
+      valid_B: bool [B]; false rows do not count. None means that all do.
+      label_smoothing: share e in [0, 1): targets become (1 - e) t + e / 2.
+    """
+    counts_B = numerics.all_valid(valid_B, logits_BxC.shape[0])
+    logits_BxC = numerics.zero_invalid_rows(logits_BxC.astype(jnp.float32), counts_B)
+    target_BxC = (1 - label_smoothing) * targets_BxC + label_smoothing / 2
+    losses_BxC = jax.nn.softplus(logits_BxC) - target_BxC * logits_BxC
+    return numerics.mean_over_valid(losses_BxC.sum(axis=-1), counts_B)
 
 
 def accuracy(

@@ -4,62 +4,72 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from ml_collections import ConfigDict
 
 from cvrl_jax import losses, models
-from cvrl_jax.augment import Augmentation
+from cvrl_jax.augment import Augmentation, Mixing
 from cvrl_jax.methods import common
 from cvrl_jax.methods.base import Array, Aux, Batch, Variables
-from cvrl_jax.methods.parts import combine, eval_part, train_part
+from cvrl_jax.methods.parts import combine, eval_part, part, stream, train_part
 from cvrl_jax.methods.towers import create_tower
 from data_pipelines.errors import UserError
 from data_pipelines.spec import InputSpec
-from data_pipelines.suggest import nearest
-
-VIEW_MEANS = ("probabilities", "logits")
 
 
 @dataclasses.dataclass(frozen=True)
 class Supervised:
-    """Softmax cross-entropy over the labels; `config.init_from` makes it fine-tuning.
+    """Cross-entropy over the labels; `config.init_from` makes it fine-tuning.
+
+    A softmax where a video has one label, a sigmoid for each class where it may have several.
 
     Attributes:
       inputs: one randomly cropped clip.
       tower: clips -> features.
-      head: features -> logits.
+      head: features -> logits; its dropout acts in training.
       augmentation: what happens to the clips on the device.
+      mixing: how examples are mixed with others of the batch.
       label_smoothing: share of the target spread over all classes, in [0, 1).
-      view_mean: what the views of a video are averaged in: 'probabilities' or 'logits'.
     """
 
     inputs: InputSpec
     tower: nn.Module
     head: nn.Module
     augmentation: Augmentation
+    mixing: Mixing
     label_smoothing: float
-    view_mean: str
 
     def init(self, key: Array) -> Variables:
         """See Method.init."""
         return common.init_tower_and_head(self.tower, self.head, self.inputs, key)
 
     def augment(self, batch: Batch, key: Array) -> Array:
-        """See Method.augment."""
+        """See Method.augment; mixing is left to the loss, which must know the targets."""
         return self.augmentation(key, batch["video"])
 
     def loss(self, variables: Variables, batch: Batch, key: Array) -> tuple[Array, Aux]:
-        """Cross-entropy of labelled examples; see Method.loss."""
-        clips = self.augment(batch, key)
-        feature, tower_state = train_part(
-            self.tower, variables, "tower", common.merge_views(clips), batch["valid"], key
-        )
-        logits = eval_part(self.head, variables, "head", feature)
-        loss = losses.softmax_cross_entropy(
-            logits, batch["label"], batch["valid"], label_smoothing=self.label_smoothing
-        )
-        metrics = {"accuracy": losses.accuracy(logits, batch["label"], batch["valid"])}
+        """Cross-entropy of labelled examples, mixed or not; see Method.loss.
+
+        The accuracy is that of the larger part of each mixture.
+        """
+        labels, valid = batch["label"], batch["valid"]
+        clips = common.merge_views(self.augment(batch, key))
+        counts = valid & (labels >= 0 if labels.ndim == 1 else jnp.ones_like(valid))
+        clips, share_B = self.mixing(stream(key, "mixing"), clips, counts)
+        feature, tower_state = train_part(self.tower, variables, "tower", clips, valid, key)
+        rngs = {"dropout": stream(key, "head")}
+        head = part(variables, "head")
+        logits = jnp.asarray(self.head.apply(head, feature, train=True, rngs=rngs))
+        several = labels.ndim == 2
+        targets = labels if several else jax.nn.one_hot(labels, logits.shape[-1])
+        targets = self.mixing.targets(targets, share_B)
+        entropy = losses.sigmoid_cross_entropy if several else losses.dense_cross_entropy
+        loss = entropy(logits, targets, counts, self.label_smoothing)
+        metrics = {}
+        if not several:
+            metrics["accuracy"] = losses.accuracy(logits, labels, valid)
         return loss, Aux(metrics, combine(tower=tower_state), feature[:, None])
 
     def after_update(self, variables: Variables, step: Array) -> Variables:
@@ -67,30 +77,24 @@ class Supervised:
         return variables
 
     def embed(self, variables: Variables, batch: Batch) -> dict[str, Array]:
-        """Pooled tower features, and the classifier's `probabilities` [B, C], over all views."""
+        """Pooled tower features, and the classifier's `logits` float32 [B, V, C]."""
         embedded = common.embed_clips(self.tower, variables, batch)
         flat = common.merge_views(embedded["video"])
         logits = eval_part(self.head, variables, "head", flat).astype(jnp.float32)
-        logits_BxVxC = common.split_views(logits, batch["video"].shape[1])
-        if self.view_mean == "logits":
-            probabilities_BxC = nn.softmax(logits_BxVxC.mean(axis=1))
-        else:
-            probabilities_BxC = nn.softmax(logits_BxVxC).mean(axis=1)
-        return embedded | {"probabilities": probabilities_BxC}
+        return embedded | {"logits": common.split_views(logits, batch["video"].shape[1])}
 
 
 def create(config: ConfigDict, classes: int) -> Supervised:
     """Builds the method from a config for data of `classes` labels.
 
     Raises:
-      UserError: the data has no labels, or a field has no such value.
+      UserError: the data has no labels, or a field is missing or out of range.
     """
-    common.check_fields(config, ("label_smoothing", "view_mean"))
-    if config.method.view_mean not in VIEW_MEANS:
-        raise UserError(
-            f"config.method.view_mean = {config.method.view_mean!r}; "
-            f"{nearest(config.method.view_mean, VIEW_MEANS)}"
-        )
+    common.check_fields(config, ("label_smoothing", "dropout", "mixup", "cutmix"))
+    method = config.method
+    for field in ("label_smoothing", "dropout"):
+        if not 0 <= method[field] < 1:
+            raise UserError(f"config.method.{field} = {method[field]}; it must lie in [0, 1)")
     if classes < 2:
         raise UserError(
             "method 'supervised' needs videos of at least two classes, but the data has "
@@ -99,8 +103,8 @@ def create(config: ConfigDict, classes: int) -> Supervised:
     return Supervised(
         inputs=common.single_inputs(config),
         tower=create_tower(config),
-        head=models.LinearHead(classes=classes, normalize=False),
+        head=models.LinearHead(classes=classes, normalize=False, dropout=method.dropout),
         augmentation=common.create_augmentation(config),
-        label_smoothing=config.method.label_smoothing,
-        view_mean=config.method.view_mean,
+        mixing=Mixing(mixup=method.mixup, cutmix=method.cutmix),
+        label_smoothing=method.label_smoothing,
     )

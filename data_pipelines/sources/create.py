@@ -15,7 +15,7 @@ from data_pipelines.sources.mixture import Mixture, part_sections
 from data_pipelines.sources.moving_shapes import MovingShapes
 from data_pipelines.sources.readers import READERS, read_splits, root_of
 from data_pipelines.sources.section import limits_of
-from data_pipelines.sources.subset import Subset, hold_out, subset
+from data_pipelines.sources.subset import Subset, hold_out, keep_share, subset
 from data_pipelines.suggest import nearest
 from data_pipelines.video import Source
 
@@ -54,6 +54,13 @@ def create_sources(data: Any, seed: int, unlabelled_test: bool = False) -> Sourc
         raise UserError(
             f"unknown config.data.source {data.source!r}; {nearest(data.source, SOURCES)}"
         )
+    sources = _opened(data, seed, unlabelled_test)
+    if data.source == "mixture":  # done part by part
+        return sources
+    return dataclasses.replace(sources, train=keep_share(sources.train, data.train_share, seed))
+
+
+def _opened(data: Any, seed: int, unlabelled_test: bool) -> Sources:
     if data.source == "moving_shapes":
         return _moving_shapes(data, seed)
     if data.source == "esc50":

@@ -23,6 +23,7 @@ PART_FIELDS = (
     *("source", "root", "manifest", "lists", "list_split", "label_column", "split_column"),
     *("caption_column", "captions"),
     *("test_split", "eval_fraction", "train_videos", "test_videos", "max_missing_fraction"),
+    *("train_share",),
     *("trimmed", "dataset", "video_column", "fps", "max_seconds", "max_pixels", "max_frames"),
     *("max_hours", "follow_links"),
     *("constant_colour", "sound_noise", "caption_noise", "misalignment"),

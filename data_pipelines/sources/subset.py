@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -108,3 +108,58 @@ def hold_out(
     held_out = np.asarray(sorted(test))
     train = subset(source, np.setdiff1d(np.arange(len(source)), held_out))
     return train, dataclasses.replace(subset(source, held_out), missing=())
+
+
+def draw_by_class(
+    labels_N: np.ndarray, count_of: Callable[[int], int], seed: int | tuple[int, ...]
+) -> np.ndarray:
+    """Chooses videos of every class at random, each class by itself.
+
+    Of one seed, the larger choice holds the smaller one, and the videos of a class do not depend on
+    those of other classes.
+
+    Args:
+      labels_N: int, -1 = none: never chosen.
+      count_of: how many videos a class has -> how many of them to choose.
+      seed: fixes which.
+
+    Returns:
+      int64, ascending rows of `labels_N`.
+    """
+    labels_N = np.asarray(labels_N)
+    chosen = [np.zeros(0, np.int64)]
+    for label in np.unique(labels_N[labels_N >= 0]).tolist():
+        members = np.flatnonzero(labels_N == label)
+        seeds = (*(seed if isinstance(seed, tuple) else (seed,)), label)
+        order = np.random.default_rng(seeds).permutation(members)
+        chosen.append(order[: count_of(len(members))])
+    return np.sort(np.concatenate(chosen))
+
+
+def share_of_class(share: float) -> Callable[[int], int]:
+    """For `draw_by_class`: the nearest whole number to this share of a class, at least one."""
+    return lambda members: max(1, round(share * members))
+
+
+def keep_share(source: Source, share: float, seed: int) -> Source:
+    """The videos of `source` that semi-supervised learning has the labels of; all where share is 1.
+
+    Args:
+      source: labelled videos; those without a label are left out.
+      share: of each class, in (0, 1]; of all videos alike where they may have several classes.
+      seed: fixes which, see `draw_by_class`.
+
+    Raises:
+      UserError: no video has a label.
+    """
+    if share == 1:
+        return source
+    infos = [source.info(index) for index in range(len(source))]
+    labels = [0 if info.labels else info.label for info in infos]
+    rows = draw_by_class(np.array(labels), share_of_class(share), seed)
+    if not len(rows):
+        raise UserError(
+            f"{source.name}: config.data.train_share = {share:g} is a share of the labelled "
+            "videos, and no video has a label"
+        )
+    return subset(source, rows)

@@ -1,5 +1,6 @@
-"""Encoders with random weights, as a run or an export of one would hold them."""
+"""Encoders with random weights, as a run or an export of one would hold them; small video files."""
 
+import av
 import numpy as np
 import pytest
 
@@ -67,3 +68,34 @@ def random_encoder(name="r3d10", *, frames=4, size=16, framewise=False, **fields
 def _random_encoder():
     """`random_encoder(name, frames=4, size=16, **fields of the model)`."""
     return random_encoder
+
+
+def write_video(path, seed):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        for _ in range(10):
+            frame = av.VideoFrame.from_ndarray(
+                rng.integers(0, 256, (32, 32, 3), np.uint8), format="rgb24"
+            )
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+@pytest.fixture(name="write_video", scope="session")
+def _write_video():
+    """`write_video(path, seed)`: ten frames of noise."""
+    return write_video
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """Two classes of seven videos, one of which is no video; read-only."""
+    root = tmp_path_factory.mktemp("videos")
+    for label in ("cats", "dogs"):
+        for i in range(7):
+            write_video(root / label / f"{i}.mp4", i)
+    (root / "dogs" / "0.mp4").write_bytes(b"no video")
+    return root

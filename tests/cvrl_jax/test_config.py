@@ -11,7 +11,6 @@ from data_pipelines.errors import UserError
     ("field", "value", "says"),
     [
         ("batch_size", 12, "nearest valid: 8 or 16"),
-        ("eval__batch_size", 3, "nearest valid: 8"),
         ("batch_size", 0, "at least 1"),
         ("steps", 0, "at least 1"),
         ("data__workers", -1, "must not be negative"),
@@ -33,7 +32,7 @@ from data_pipelines.errors import UserError
         ("optimizer__schedule", "quarter", "did you mean 'quarter_cosine'"),
         ("optimizer__warmup_steps", 100, "shorten the warm-up"),
         ("eval__protocols", ("kn",), "did you mean 'knn'"),
-        ("eval__protocols", ("retrieval",), "knows no sound and no text"),
+        ("eval__protocols", ("cross_modal_retrieval",), "knows no sound and no text"),
         ("eval__retrieval_ways", -1, "must not be negative"),
         ("eval__attentive__heads", 0, "at least 1"),
         ("eval__crops", 2, "known: 1, 3"),

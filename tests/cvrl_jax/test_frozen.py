@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 
-import av
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from cvrl_jax.frozen import config_of, embed_checkpoint, evaluate_checkpoint
+from cvrl_jax.frozen import config_of, embed_checkpoint, open_checkpoint
 from cvrl_jax.train import train
 from cvrl_jax.workdir import Workdir
 from data_pipelines.bad_examples import read_bad_examples
 from data_pipelines.errors import UserError
-
-
-def write_video(path, seed):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
-        for _ in range(10):
-            frame = av.VideoFrame.from_ndarray(
-                rng.integers(0, 256, (32, 32, 3), np.uint8), format="rgb24"
-            )
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Two classes of seven videos, one of which is no video."""
-    root = tmp_path_factory.mktemp("videos")
-    for label in ("cats", "dogs"):
-        for i in range(7):
-            write_video(root / label / f"{i}.mp4", i)
-    (root / "dogs" / "0.mp4").write_bytes(b"no video")
-    return root
 
 
 def on_folder(config, root):
@@ -47,22 +20,8 @@ def on_folder(config, root):
     return config
 
 
-def test_eval_of_the_checkpoints_own_config_repeats_the_runs_numbers(trained, tmp_path):
-    summary = evaluate_checkpoint(config_of(trained.workdir), trained.workdir, tmp_path / "out")
-    assert summary["step"] == 4
-    for name in ("knn_top1", "linear_top1", "chance"):
-        assert summary[name] == pytest.approx(trained.result[name], abs=1e-6)
-    written = json.loads((tmp_path / "out" / "eval_4.json").read_text())
-    assert written == {k: v for k, v in summary.items() if k != "written"}
-
-
-def test_eval_and_embed_on_other_data_leave_out_what_cannot_be_read(
-    trained, tiny_config, folder, tmp_path
-):
+def test_embed_on_other_data_leaves_out_what_cannot_be_read(trained, tiny_config, folder, tmp_path):
     config = on_folder(tiny_config(), folder)
-    summary = evaluate_checkpoint(config, trained.workdir, tmp_path)
-    assert summary["eval_left_out"] == 1
-    assert summary["chance"] >= 0.5
     summary = embed_checkpoint(config, trained.workdir, tmp_path)
     rows = sum(summary[split]["rows"] for split in ("train", "test"))
     assert rows == 13
@@ -73,13 +32,23 @@ def test_eval_and_embed_on_other_data_leave_out_what_cannot_be_read(
 
 
 def test_embed_of_the_checkpoints_own_config(trained, tmp_path):
-    summary = embed_checkpoint(config_of(trained.workdir), trained.workdir, tmp_path)
+    summary = embed_checkpoint(None, trained.workdir, tmp_path)
     assert (summary["train"]["rows"], summary["test"]["rows"]) == (16, 8)
 
 
 def test_no_checkpoint(tmp_path):
     with pytest.raises(UserError, match="no checkpoint in"):
         config_of(tmp_path)
+    with pytest.raises(UserError, match="no checkpoint in"):
+        open_checkpoint(None, tmp_path)
+
+
+def test_a_partial_checkpoint_is_named_with_the_others(trained_copy):
+    arrays = trained_copy / "checkpoints" / "4" / "state"
+    shutil.rmtree(arrays / "d")
+    with pytest.raises(UserError, match=r"checkpoints/4 cannot be read .* there are \[2, 4\]") as e:
+        open_checkpoint(None, trained_copy)
+    assert "\n" not in str(e.value)
 
 
 def test_a_run_with_a_bad_file_ends_and_lists_it(tiny_config, folder, tmp_path):
@@ -93,7 +62,7 @@ def test_a_run_with_a_bad_file_ends_and_lists_it(tiny_config, folder, tmp_path):
     assert [entry["path"].endswith("dogs/0.mp4") for entry in listed] == [True]
 
 
-def test_unlabelled_videos_train_without_evaluation(tiny_config, folder, tmp_path, caplog):
+def test_unlabelled_videos_train_without_evaluation(tiny_config, write_video, tmp_path, caplog):
     for i in range(9):
         write_video(tmp_path / "flat" / f"{i}.mp4", i)
     with caplog.at_level("INFO"):
@@ -104,7 +73,7 @@ def test_unlabelled_videos_train_without_evaluation(tiny_config, folder, tmp_pat
     assert (tmp_path / "run" / "report.html").exists()
 
 
-def test_too_many_bad_files_stop_the_run(tiny_config, tmp_path):
+def test_too_many_bad_files_stop_the_run(tiny_config, write_video, tmp_path):
     for i in range(9):
         write_video(tmp_path / "flat" / f"{i}.mp4", i)
     for i in range(4):

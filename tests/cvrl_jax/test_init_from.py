@@ -136,7 +136,7 @@ def test_what_does_not_fit_is_said_with_the_section_to_copy(tiny_config, vatt, t
 def test_fine_tuning_from_vatt_at_another_size_with_twelve_views(tiny_config, vatt, tmp_path):
     folder, _, _ = vatt
     config = fine_tuning(tiny_config, size=24, grid=(2, 3, 3))
-    config.method.view_mean = "logits"
+    config.eval.view_mean = "logits"
     config.update(init_from=folder, steps=2)
     config.eval.update(protocols=(), clips=4, crops=3)
     result = train(config, tmp_path / "run")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cvrl_jax.methods import create_method
-from cvrl_jax.network import make_network
+from cvrl_jax.network import make_network, run_in_pieces
 from cvrl_jax.parallel.mesh import make_mesh
 
 
@@ -65,3 +65,35 @@ def test_a_network_without_a_transformer_has_no_tokens(tiny_config):
     spec = method.inputs
     batch = {"video": np.zeros((8, 1, spec.frames, spec.size, spec.size, 3), np.uint8)}
     assert make_network(method, make_mesh())(variables).tokens(batch, "video") is None
+
+
+@pytest.mark.parametrize("most", [1, 8, 24, 64])
+def test_views_in_pieces_are_those_of_one_pass_for_any_number_of_devices(most):
+    """Each view once and in its place; what fills up a piece is never given back."""
+    rng = np.random.default_rng(0)
+    batch = {"video": rng.random((5, 7, 3)), "audio": rng.random((5, 7, 2))}
+    for devices in (1, 3, 8):
+        sizes = []
+
+        def run(piece, devices=devices, sizes=sizes):
+            sizes.append(len(piece["video"]))
+            assert piece["video"].shape[1:] == (1, 3)
+            return {"sum": piece["video"].sum(axis=-1) + piece["audio"].sum(axis=-1)}
+
+        found = run_in_pieces(run, batch, most=most, devices=devices)["sum"]
+        np.testing.assert_array_equal(found, batch["video"].sum(-1) + batch["audio"].sum(-1))
+        assert len(set(sizes)) == 1
+        assert sizes[0] % devices == 0
+        assert sizes[0] < most + devices
+        assert sum(sizes) - 35 < len(sizes) * devices
+
+
+def test_sentences_are_embedded_once_per_video_and_not_per_view(vatt):
+    method, variables = vatt
+    batch = batch_of(method, videos=3, views=2)  # eight devices do not divide three videos
+    pieces = make_network(method, make_mesh(), clips=8)(variables).embed(batch)
+    whole = make_network(method, make_mesh(), clips=64)(variables).embed(batch)
+    assert pieces["text_vt"].shape[:2] == (3, method.inputs.text.sentences)
+    assert pieces["video"].shape[:2] == pieces["audio_vt"].shape[:2] == (3, 2)
+    for name, value in pieces.items():
+        np.testing.assert_allclose(value, whole[name], atol=1e-5)

@@ -30,6 +30,7 @@ def section(**changes):
             "betas": (0.9, 0.95),
             "epsilon": 1e-8,
             "schedule": "cosine",
+            "layer_decay": 1.0,
         },
         type_safe=False,
     )

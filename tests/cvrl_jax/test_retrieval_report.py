@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from cvrl_jax.evaluation.cross_modal_retrieval import retrieval_metrics
 from cvrl_jax.evaluation.features import Features
-from cvrl_jax.evaluation.retrieval import retrieval_metrics
 from cvrl_jax.evaluation.suite import Results
 from cvrl_jax.methods import create_method
 from cvrl_jax.retrieval_report import gather_retrieval

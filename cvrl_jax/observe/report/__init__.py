@@ -1,5 +1,6 @@
 """A report of one run: a single HTML file that explains what was learned and shows it."""
 
+from cvrl_jax.observe.report.classified import Classified, Confused, Mistaken
 from cvrl_jax.observe.report.contents import (
     FactorAccuracy,
     Neighbour,
@@ -18,9 +19,12 @@ from cvrl_jax.observe.report.multimodal import (
 from cvrl_jax.observe.report.page import write_report
 
 __all__ = [
+    "Classified",
+    "Confused",
     "Direction",
     "FactorAccuracy",
     "Found",
+    "Mistaken",
     "Multimodal",
     "Neighbour",
     "NeighbourQuery",

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cvrl_jax.observe.report.classified import Classified
 from cvrl_jax.observe.report.multimodal import Multimodal
 
 
@@ -98,6 +99,8 @@ class ReportContents:
         predicted_K: int [K], their predicted classes.
         predictor: What made the predictions, e.g. "linear probe".
         by_factor: Accuracy by factor of the class.
+        classified: The classifier class by class; without it the page has no such part.
+        of_training: Whether the page is about a training run, which has curves and augmented clips.
         multimodal: Retrieval between modalities; without it the page has no such part.
         census: Facts on the data: "videos", "hours" and whatever else, shown as name and value;
             "bad_files" and "left_out" are sequences of (path, reason), shown as tables.
@@ -127,6 +130,8 @@ class ReportContents:
     predicted_K: np.ndarray | None = None
     predictor: str = "linear probe"
     by_factor: Sequence[FactorAccuracy] | None = None
+    classified: Classified | None = None
+    of_training: bool = True
     multimodal: Multimodal | None = None
     census: Mapping[str, Any] | None = None
     config: Mapping[str, Any] | None = None

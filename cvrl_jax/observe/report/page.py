@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 
 from cvrl_jax.observe.report import curves, figures, filmstrips, svg
+from cvrl_jax.observe.report.classified_section import classified_section
 from cvrl_jax.observe.report.contents import NeighbourQuery, ReportContents, SummaryNumber
 from cvrl_jax.observe.report.multimodal_section import retrieval_section
 
@@ -65,6 +66,9 @@ def _sections(contents: ReportContents) -> dict[str, Any]:
         "map": _part(_map, contents),
         "neighbours": _part(_neighbours, contents),
         "confusion": _part(_confusion, contents),
+        "classified": classified_section(contents.classified, contents.classes)
+        if contents.classified
+        else None,
         "census": _part(_census, contents),
         "config": None if contents.config is None else _pretty(contents.config),
     }

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from cvrl_jax.evaluation.features import Features, Network
-from cvrl_jax.evaluation.suite import evaluate, evaluation_spec, sources_of
+from cvrl_jax.evaluation.specs import evaluation_spec
+from cvrl_jax.evaluation.suite import evaluate, sources_of
 from data_pipelines.sources import Sources
 from data_pipelines.sources.moving_shapes import MovingShapes
 from data_pipelines.spec import AudioSpec, InputSpec, TextSpec
@@ -57,7 +58,7 @@ def config(tiny_config):
     return config
 
 
-ALL = ("knn", "linear", "attentive", "audio_linear", "audio_attentive", "retrieval")
+ALL = ("knn", "linear", "attentive", "audio_linear", "audio_attentive", "cross_modal_retrieval")
 
 
 def test_all_protocols_find_what_the_network_knows(config):
@@ -97,7 +98,7 @@ def test_the_attentive_probe_gets_tokens_where_there_are_any(config):
 
 def test_retrieval_alone_reads_no_training_video(config):
     sources = dataclasses.replace(sources_of(config), train=Unread(64, 0))
-    results = evaluate(network(knows_all), sources, config, ("retrieval",))
+    results = evaluate(network(knows_all), sources, config, ("cross_modal_retrieval",))
     assert results is not None
     assert results.train is None
     assert results.metrics["text_to_video_r1"] == 1.0
@@ -127,7 +128,9 @@ class UnlabelledUnread(Unread, Unlabelled):
 
 def test_videos_without_labels_are_retrieved_but_not_classified(config, caplog):
     sources = Sources(UnlabelledUnread(16, 0), Unlabelled(16, 0, "test"))
-    results = evaluate(network(knows_all), sources, config, ("knn", "linear", "retrieval"))
+    results = evaluate(
+        network(knows_all), sources, config, ("knn", "linear", "cross_modal_retrieval")
+    )
     assert results is not None
     assert results.metrics["text_to_video_r1"] == 1.0
     assert not {"chance", "knn_top1", "linear_top1"} & set(results.metrics)
@@ -140,7 +143,7 @@ def test_folds_take_the_place_of_training_videos(config):
     test = MovingShapes(48, 0, "test")
     folds = np.arange(48) // 16  # each has every class once
     sources = Sources(Unread(8, 0), test, folds=folds)
-    protocols = ("linear", "audio_linear", "retrieval")
+    protocols = ("linear", "audio_linear", "cross_modal_retrieval")
     results = evaluate(network(knows_all), sources, config, protocols)
     assert results is not None
     assert results.metrics["audio_linear_top1"] == results.metrics["linear_top1"] == 1.0

@@ -3,7 +3,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cvrl_jax.losses import accuracy, softmax_cross_entropy
+from cvrl_jax.losses import (
+    accuracy,
+    dense_cross_entropy,
+    sigmoid_cross_entropy,
+    softmax_cross_entropy,
+)
 
 LOGITS = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32) * 4
 LABELS = np.array([0, 3, -1, 2, 1], np.int32)
@@ -61,3 +66,26 @@ def test_accuracy_counts_labels_among_the_highest_k():
 
 def test_equal_logits_are_not_all_right():
     assert accuracy(np.zeros((3, 3), np.float32), np.arange(3)) == np.float32(1 / 3)
+
+
+def test_dense_targets_are_the_mixture_of_two_labels():
+    other = np.array(LABELS)[::-1].copy()
+    targets = 0.7 * jax.nn.one_hot(LABELS, 4) + 0.3 * jax.nn.one_hot(other, 4)
+    counts = (np.array(LABELS) >= 0) & (other >= 0)
+    got = dense_cross_entropy(LOGITS, targets, counts)
+    expected = 0.7 * softmax_cross_entropy(LOGITS, LABELS, counts)
+    expected += 0.3 * softmax_cross_entropy(LOGITS, other, counts)
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_a_sigmoid_for_each_class(smoothing):
+    rng = np.random.default_rng(1)
+    logits, targets = rng.normal(size=(4, 3)), rng.integers(0, 2, (4, 3)).astype(float)
+    valid = np.array([True, True, False, True])
+    logits[2] = np.nan
+    smooth = (1 - smoothing) * targets + smoothing / 2
+    p = 1 / (1 + np.exp(-logits))
+    expected = -(smooth * np.log(p) + (1 - smooth) * np.log(1 - p)).sum(axis=1)[valid].mean()
+    got = sigmoid_cross_entropy(jnp.asarray(logits, jnp.float32), targets, valid, smoothing)
+    np.testing.assert_allclose(got, expected, rtol=1e-5)

@@ -25,6 +25,7 @@ def create(seed: int = 0, unlabelled_test: bool = False, **fields: object) -> So
         "lists": "",
         "list_split": 1,
         "eval_fraction": 0.25,
+        "train_share": 1.0,
         "train_videos": 0,
         "test_videos": 0,
         "max_missing_fraction": 0.05,

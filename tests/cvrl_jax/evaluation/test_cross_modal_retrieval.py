@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cvrl_jax.evaluation.cross_modal_retrieval import retrieval_metrics
 from cvrl_jax.evaluation.features import Features
-from cvrl_jax.evaluation.retrieval import retrieval_metrics
 
 DIRECTIONS = [
     f"{a}_to_{b}" for a in ("text", "video", "audio") for b in ("text", "video", "audio") if a != b

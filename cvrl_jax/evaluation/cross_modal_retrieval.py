@@ -1,4 +1,4 @@
-"""The retrieval protocol: every modality of the test videos searched by every other one."""
+"""Cross-modal retrieval: every modality of the test videos searched by every other one."""
 
 from __future__ import annotations
 
