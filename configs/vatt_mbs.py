@@ -127,7 +127,7 @@ def vatt(config: ConfigDict, preset: str, video: str) -> ConfigDict:
 
 def _tiny(config: ConfigDict) -> None:
     """Four shapes, four motions and eight colours, seen, heard and told."""
-    config.update(batch_size=64, steps=800)
+    config.update(batch_size=64, steps=640)
     config.data.update(stride_unit="frames", constant_colour=True, train_videos=4096)
     config.data.audio.update(rate=4000, samples=3840)  # 24 frames at 25 per second
     config.data.text.update(sentences=2)

@@ -18,6 +18,7 @@ from data_pipelines.errors import UserError
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "grain", "av", "numpy")
 # What "best" means: the first of these that a run measures.
 _BEST_BY = ("text_to_video_r1", "audio_to_video_r1", "knn_top1")
+_SMALLEST_PART_BYTES = 1 << 20
 
 log = logging.getLogger(__name__)
 
@@ -171,11 +172,16 @@ class Checkpoints:
 
 
 def _context() -> ocp.Context:
-    """Orbax with the item `host` written as JSON (its default for a dict is an array store)."""
+    """Orbax with the item `host` written as JSON (its default for a dict is an array store).
+
+    Small arrays are written by one device: cut into parts for all that hold a copy, each part is a
+    computation of its own.
+    """
     registry = ocp.handlers.local_registry()
     registry.add(ocp.handlers.JsonHandler, checkpointable_name="host")
     context = ocp.Context()
     context.checkpointables.registry = registry
+    context.array.saving.min_slice_bytes_for_replica_parallel = _SMALLEST_PART_BYTES
     return context
 
 

@@ -184,7 +184,7 @@ def _augmented_clips(method: Method, source: Source, seed: int) -> np.ndarray | 
     clips = [example["video"] for example in examples if example["valid"]]
     if not clips:
         return None
-    views = method.augment({"video": jnp.asarray(np.stack(clips))}, jax.random.key(seed))
+    views = jax.jit(method.augment)({"video": jnp.asarray(np.stack(clips))}, jax.random.key(seed))
     return np.asarray(np.clip(np.asarray(views, np.float32) * 255, 0, 255), np.uint8)[:, :2]
 
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Tests compile far longer than they compute.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Tests compile longer than they compute; without any optimisation computing takes over.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
 
 import jax
 import pytest
@@ -23,6 +23,8 @@ from hypothesis import settings
 from ml_collections import ConfigDict
 
 jax.config.update("jax_num_cpu_devices", 8)
+# On fewer cores than devices, two computations in flight could each wait for the other's threads.
+jax.config.update("jax_cpu_enable_async_dispatch", False)
 # Many tests train the same tiny network: compile it once, for all processes of a session. The
 # first of them makes the folder and is the last to end.
 if "CVRL_JAX_COMPILED" not in os.environ:
@@ -35,6 +37,14 @@ settings.load_profile("default")
 flags.FLAGS.mark_as_parsed()  # grain reads absl flags; under pytest nobody parses them
 
 REPO = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """All tests of a file in one process: what they share is made once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    return LoadFileScheduling(config, log)
 
 
 @pytest.fixture(autouse=True, scope="module")
