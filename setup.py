@@ -34,6 +34,7 @@ CORE = [
     "threadpoolctl>=3",
     "tokenizers>=0.20",
     "tqdm>=4.66",
+    "usearch>=2.17",
     "webvtt-py>=0.5",
 ]
 PREPARE = ["apache-beam>=2.61"]
@@ -46,6 +47,9 @@ DEV = [
     *PREPARE,
     *TFDS,
     "hypothesis>=6.100",
+    "ipykernel>=6.29",
+    "nbclient>=0.10",
+    "nbformat>=5.10",
     "pyright>=1.1.380",
     "pytest>=8",
     "pytest-xdist>=3.5",
@@ -63,6 +67,7 @@ setup(
     packages=find_packages(include=["cvrl_jax*", "data_pipelines*", "configs*"]),
     package_data={
         "cvrl_jax.observe.report": ["*.html.j2"],
+        "cvrl_jax.search": ["*.html.j2"],
         "data_pipelines.census": ["census.html.j2"],
     },
     install_requires=CORE,

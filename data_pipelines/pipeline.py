@@ -110,19 +110,21 @@ def evaluation_batches(
     batch_size: int,
     workers: int = 0,
     timeout: float = TIMEOUT_S,
+    first: int = 0,
 ) -> Iterator[Batch]:
-    """Yields every video once, in order; the last batch is padded with `valid` False.
+    """Yields every video from `first` on once, in order; the last batch is padded.
 
-    Padding has `index` -1 and an empty `error`, which tells it from an unreadable video.
+    Padding has `valid` False, `index` -1 and an empty `error`, which tells it from an unreadable
+    video.
     """
     ahead = _examples_ahead(spec, batch_size, workers)
     reader = _Reader(
         create_loader(source, spec, workers=workers, ahead=ahead, timeout=timeout), spec, ahead
     )
     # Evenly spaced clips need no randomness; where a spec draws, an evaluation draws the same.
-    reader.start(Ticket(index, (index,)) for index in range(len(source)))
+    reader.start(Ticket(index, (index,)) for index in range(first, len(source)))
     try:
-        for begin in range(0, len(source), batch_size):
+        for begin in range(first, len(source), batch_size):
             rows = min(batch_size, len(source) - begin)
             batch = reader.batch(rows)
             yield _pad(batch, batch_size - rows) if rows < batch_size else batch

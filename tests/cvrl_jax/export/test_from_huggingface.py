@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from cvrl_jax.export import torch_files
 from cvrl_jax.export.foreign import read_tower
 from cvrl_jax.export.names import as_tree, expected_arrays
 from cvrl_jax.models import create_model
@@ -40,6 +41,8 @@ def saved(folder, network, **preprocessor):
 @pytest.fixture(scope="module")
 def transformers():
     pytest.importorskip("torch")
+    pytest.importorskip("pytorchvideo")
+    torch_files.import_torch()  # knows how to import torchvision where others fail
     return pytest.importorskip("transformers")
 
 
