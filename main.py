@@ -29,6 +29,7 @@ _CHECKPOINT = flags.DEFINE_string(
 _TO = flags.DEFINE_string("to", None, "export: the format, see docs/export.md.")
 _QUERY = flags.DEFINE_list("query", [], "search: files or ids, commas between; none = some of all.")
 _NEIGHBOURS = flags.DEFINE_integer("neighbours", 5, "search: how many of each query.")
+_LICENSE = flags.DEFINE_string("license", "", "export: of the weights, for the model card.")
 _OUTPUT = flags.DEFINE_string("output", None, "export: the file, or folder, to make.")
 _RESUME = flags.DEFINE_bool("resume", False, "Go on in --workdir although the config differs.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete the run in --workdir first.")
@@ -68,7 +69,8 @@ def main(argv: list[str]) -> int:
         if _TO.value is None or _OUTPUT.value is None:
             raise UserError("--mode=export needs --to=FORMAT and --output=FILE")
         checkpoint = pathlib.Path(_CHECKPOINT.value or workdir)
-        result = export_checkpoint(checkpoint, _TO.value, pathlib.Path(_OUTPUT.value))
+        output = pathlib.Path(_OUTPUT.value)
+        result = export_checkpoint(checkpoint, _TO.value, output, _LICENSE.value)
     elif _MODE.value == "eval":
         from cvrl_jax.evaluate import evaluate_checkpoint
         from cvrl_jax.train import Stopped

@@ -26,7 +26,8 @@ _WRITTEN = (
     "tensorboard",
     "wandb*",
     "eval_*.json",
-    "embeddings_*.parquet",
+    "embeddings*",
+    "neighbours.html",
 )
 
 
