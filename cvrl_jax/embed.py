@@ -31,7 +31,7 @@ ABOUT = "embeddings.json"
 """Beside the tables: which checkpoint and config they come from."""
 
 _BATCHES = 16  # of a part
-_WITHOUT_EFFECT = ("workers", "max_seconds")  # fields of config.data that change no vector
+_WITHOUT_EFFECT = ("config.data.workers", "config.data.max_seconds", "config.log.")
 
 
 def embed_checkpoint(
@@ -53,7 +53,7 @@ def embed_checkpoint(
     sources = sources_of(opened.config)
     splits = {name: s for name, s in (("train", sources.train), ("test", sources.test)) if s}
     about = _about(opened, splits)
-    parts = Parts.begin(workdir / "embeddings.unfinished", about)
+    parts = Parts.begin(workdir / "embeddings.unfinished", about, _WITHOUT_EFFECT)
     for split, source in splits.items():
         _embed(opened, source, parts, split)
     summary: dict[str, Any] = {"step": opened.step, "checkpoint": str(opened.path)}
@@ -124,14 +124,11 @@ def _write(
 
 def _about(opened: Opened, splits: dict[str, Source]) -> dict[str, Any]:
     """What vectors depend on, as JSON."""
-    config = plain(opened.config)
-    for field in _WITHOUT_EFFECT:
-        config["data"].pop(field, None)
     return {
         "checkpoint": str(opened.path.resolve()),
         "step": opened.step,
         "videos": {name: _fingerprint(source) for name, source in splits.items()},
-        "config": config,
+        "config": plain(opened.config),
     }
 
 

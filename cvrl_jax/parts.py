@@ -29,12 +29,13 @@ class Parts:
     folder: pathlib.Path
 
     @classmethod
-    def begin(cls, folder: pathlib.Path, about: dict[str, Any]) -> Parts:
+    def begin(cls, folder: pathlib.Path, about: dict[str, Any], free: tuple[str, ...]) -> Parts:
         """Makes the folder, or goes on in it.
 
         Args:
           folder: where to.
           about: all that the rows depend on, as JSON.
+          free: how the dotted names of what they do not depend on begin.
 
         Raises:
           UserError: there are parts of something else, or the folder cannot be written.
@@ -48,7 +49,8 @@ class Parts:
                 _write(file, about)
         except (OSError, ValueError) as error:
             raise UserError(f"{folder} cannot be used ({error}); delete it") from error
-        if other := differences(there or about, about):
+        changed = differences(there or about, about)
+        if other := [line for line in changed if not line.startswith(free)]:
             raise UserError(
                 f"{folder} is unfinished work on something else ({'; '.join(other[:3])}); put that "
                 "back to go on, delete the folder to begin again, or name another --workdir"

@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -28,6 +29,15 @@ FLAGS = (
     "--remote-debugging-pipe",
 )
 
+AS_3_AND_4 = """
+import os, sys
+pipes = [os.dup(int(number)) for number in sys.argv[1:3]]
+for number, pipe in enumerate(pipes, 3):
+    os.dup2(pipe, number)
+    os.set_inheritable(number, True)  # it may have been that number already
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
+
 
 def clip(colours):
     """A square that changes its colour from frame to frame."""
@@ -43,15 +53,18 @@ class Browser:
             pytest.skip("no chromium here")
         (read_in, self._to), (self._of, write_out) = os.pipe(), os.pipe()
 
-        def as_3_and_4():
-            first, second = os.dup(read_in), os.dup(write_out)
-            os.dup2(first, 3)
-            os.dup2(second, 4)
-
         self._process = subprocess.Popen(
-            [program, *FLAGS, f"--user-data-dir={profile}"],
-            preexec_fn=as_3_and_4,
-            close_fds=False,
+            [
+                sys.executable,
+                "-c",
+                AS_3_AND_4,
+                str(read_in),
+                str(write_out),
+                program,
+                *FLAGS,
+                f"--user-data-dir={profile}",
+            ],
+            pass_fds=(read_in, write_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
