@@ -21,12 +21,18 @@ from data_pipelines.errors import UserError
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, FILE.py or FILE.py:preset.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _MODE = flags.DEFINE_enum(
-    "mode", "train", ["train", "eval", "embed", "export", "describe", "plan"], "What to do."
+    "mode",
+    "train",
+    ["train", "eval", "embed", "search", "export", "describe", "plan"],
+    "What to do.",
 )
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "All but train: a run's folder or one of its checkpoints; else --workdir."
 )
 _TO = flags.DEFINE_string("to", None, "export: the format, see docs/export.md.")
+_QUERY = flags.DEFINE_list("query", [], "search: files or ids, commas between; none = some of all.")
+_NEIGHBOURS = flags.DEFINE_integer("neighbours", 5, "search: how many of each query.")
+_LICENSE = flags.DEFINE_string("license", "", "export: of the weights, for the model card.")
 _OUTPUT = flags.DEFINE_string("output", None, "export: the file, or folder, to make.")
 _TOPOLOGY = flags.DEFINE_string(
     "topology",
@@ -73,7 +79,8 @@ def main(argv: list[str]) -> int:
         if _TO.value is None or _OUTPUT.value is None:
             raise UserError("--mode=export needs --to=FORMAT and --output=FILE")
         checkpoint = pathlib.Path(_CHECKPOINT.value or workdir)
-        result = export_checkpoint(checkpoint, _TO.value, pathlib.Path(_OUTPUT.value))
+        output = pathlib.Path(_OUTPUT.value)
+        result = export_checkpoint(checkpoint, _TO.value, output, _LICENSE.value)
     elif _MODE.value == "eval":
         from cvrl_jax.evaluate import evaluate_checkpoint
         from cvrl_jax.train import Stopped
@@ -87,8 +94,12 @@ def main(argv: list[str]) -> int:
         except Stopped as stopped:
             print(stopped, file=sys.stderr)
             return 128 + stopped.signal
+    elif _MODE.value == "search":
+        from cvrl_jax.search.run import search_collection
+
+        result = search_collection(workdir, _QUERY.value, _NEIGHBOURS.value)
     else:
-        from cvrl_jax.frozen import embed_checkpoint
+        from cvrl_jax.embed import embed_checkpoint
 
         checkpoint = pathlib.Path(_CHECKPOINT.value or workdir)
         result = embed_checkpoint(_CONFIG.value, checkpoint, workdir)

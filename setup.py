@@ -34,6 +34,7 @@ CORE = [
     "threadpoolctl>=3",
     "tokenizers>=0.20",
     "tqdm>=4.66",
+    "usearch>=2.17",
     "webvtt-py>=0.5",
 ]
 # The compiler of TPUs, for machines without one; it must know the jax beside it.
@@ -48,6 +49,9 @@ DEV = [
     *PREPARE,
     *TFDS,
     "hypothesis>=6.100",
+    "ipykernel>=6.29",
+    "nbclient>=0.10",
+    "nbformat>=5.10",
     "pyright>=1.1.380",
     "pytest>=8",
     "pytest-xdist>=3.5",
@@ -66,6 +70,7 @@ setup(
     package_data={
         "cvrl_jax.observe.report": ["*.html.j2"],
         "cvrl_jax.plan": ["*.html.j2"],
+        "cvrl_jax.search": ["*.html.j2"],
         "data_pipelines.census": ["census.html.j2"],
     },
     install_requires=CORE,

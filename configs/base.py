@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
     config.batch_size = 1024  # videos per step over all devices; divisible by the devices
     config.steps = 71_488  # updates (K600: 200 epochs of 357.44 steps)
     config.init_from = ""  # tower weights to start from ("" = none): a run, one of its checkpoints,
-    # an export, torchvision:FILE or pytorchvideo:FILE
+    # an export, or torchvision:FILE, pytorchvideo:FILE, huggingface:FOLDER, tensorflow:PREFIX
 
     config.data = data = ConfigDict()
     data.source = "moving_shapes"  # moving_shapes | folder | csv | jsonl | ucf101 | hmdb51 |

@@ -26,7 +26,7 @@ from data_pipelines.spec import InputSpec
 
 Variables = dict[str, Any]
 
-_LIMITS = dataclasses.replace(DEFAULT, follow_links=True)  # the caller names each file
+LIMITS = dataclasses.replace(DEFAULT, follow_links=True)  # the caller names each file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +157,7 @@ class Encoder:
         if every is not None and not every > 0:
             raise UserError(f"every = {every} must be above 0 seconds")
         path = os.path.expanduser(os.fspath(path))
-        with contextlib.closing(open_video(path, limits=_LIMITS)) as video:
+        with contextlib.closing(open_video(path, limits=LIMITS)) as video:
             plan_NxT = self._window_plan(video.times, every)
             parts = []
             for begin in range(0, len(plan_NxT), batch_size):
@@ -181,7 +181,7 @@ class Encoder:
     def _of_files(self, paths: list[str], clips: int, batch_size: int) -> list[np.ndarray]:
         spec = self._spec(clips)
         files = tuple(VideoFile(path) for path in paths)
-        source = FileSource("files", files, classes=(), root="", limits=_LIMITS)
+        source = FileSource("files", files, classes=(), root="", limits=LIMITS)
         parts = []
         for batch in evaluation_batches(
             source, spec, batch_size=max(1, min(batch_size, len(paths)))

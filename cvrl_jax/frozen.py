@@ -1,4 +1,4 @@
-"""A checkpoint as a frozen network, and the embedding of a collection by it."""
+"""A checkpoint as a frozen network."""
 
 from __future__ import annotations
 
@@ -6,25 +6,18 @@ import dataclasses
 import logging
 import pathlib
 from collections.abc import Iterable
-from typing import Any
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
 from cvrl_jax.checkpoint import find_checkpoint, load_variables
 from cvrl_jax.config import from_plain, validate_evaluation
-from cvrl_jax.evaluation.cross_modal import clips
-from cvrl_jax.evaluation.embeddings_table import write_embeddings
-from cvrl_jax.evaluation.features import Features, Network, extract_features
-from cvrl_jax.evaluation.specs import evaluation_spec
-from cvrl_jax.evaluation.suite import sources_of
+from cvrl_jax.evaluation.features import Network
 from cvrl_jax.methods import Method, Variables, create_method
 from cvrl_jax.network import make_network
 from cvrl_jax.overlay import complete, on_run
 from cvrl_jax.parallel.mesh import make_mesh, replicated
 from data_pipelines.errors import UserError
-from data_pipelines.loading import kill_after, worker_count
 from data_pipelines.video import VideoInfo
 
 log = logging.getLogger(__name__)
@@ -37,70 +30,6 @@ def config_of(checkpoint: pathlib.Path) -> ConfigDict:
       UserError: no checkpoint there.
     """
     return from_plain(load_variables(find_checkpoint(checkpoint))[1]["config"])
-
-
-def embed_checkpoint(
-    config: ConfigDict | None, checkpoint: pathlib.Path, workdir: pathlib.Path
-) -> dict[str, Any]:
-    """Writes the vectors of every video to Parquet; `--mode=embed`.
-
-    One row per video and one file per split: `workdir`/embeddings_train.parquet and, where there
-    are test videos, embeddings_test.parquet.
-
-    Returns:
-      Rows written and videos left out, by split, and the files.
-    """
-    opened = open_checkpoint(config, checkpoint)
-    config, path, network = opened.config, opened.path, opened.network
-    sources = sources_of(config)
-    workdir.mkdir(parents=True, exist_ok=True)
-    summary: dict[str, Any] = {"step": int(path.name), "checkpoint": str(path)}
-    for split, source in (("train", sources.train), ("test", sources.test)):
-        if source is None:
-            continue
-        features = extract_features(
-            network.embed,
-            source,
-            evaluation_spec(config, config.eval.clips, config.eval.crops, network.inputs),
-            batch_size=max(1, config.eval.batch_size // (config.eval.clips * config.eval.crops)),
-            workers=worker_count(config.data),
-            timeout=kill_after(config.data),
-        )
-        infos = [source.info(index) for index in range(len(source))]
-        target = workdir / f"embeddings_{split}.parquet"
-        rows = write_embeddings(
-            target,
-            ids=[info.id for info in infos],
-            paths=[info.path for info in infos],
-            labels_N=features.labels_N,
-            vectors_NxD=features.mean_NxD,
-            valid_N=features.valid_N,
-            classes=source.classes,
-            step=int(path.name),
-            config_name=config.name,
-            more=_further_columns(features),
-        )
-        summary[split] = {
-            "rows": rows,
-            "left_out": listed(features.left_out),
-            "file": str(target),
-        }
-    return summary
-
-
-def _further_columns(features: Features) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Vectors beside the video tower's: unit means over views, and one for each sentence."""
-    columns = {}
-    for name, values in features.outputs.items():
-        if name == "video" or values.ndim != 3:
-            continue
-        present = features.is_present(name)
-        if not name.startswith("text"):
-            items = clips(values, present)
-            values, present = np.zeros((len(values), values.shape[-1])), present.any(axis=1)
-            values[items.videos_M] = items.vectors_MxD
-        columns[name] = values, present
-    return columns
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,8 @@ from cvrl_jax.export.names import as_tree, by_name, check_same
 from cvrl_jax.loading import open_tower
 from cvrl_jax.methods import Method, Variables
 from cvrl_jax.methods.parts import part
-from cvrl_jax.models.positions import resize_matrix
+from cvrl_jax.models import create_model
+from cvrl_jax.models.positions import resized
 from cvrl_jax.state import TrainState
 from data_pipelines.errors import UserError
 
@@ -21,11 +22,11 @@ from data_pipelines.errors import UserError
 def load_tower(init_from: str, method: Method, model: dict[str, Any]) -> Variables:
     """The video tower's variables, by collection, as numpy arrays.
 
-    Position tables of another size are fitted to the method's, see `resize_matrix`.
+    Position tables of another size are fitted to the method's, see `models.positions.resized`.
 
     Args:
-      init_from: what `cvrl_jax.load` opens (a run, a checkpoint, an export), or
-        torchvision:FILE or pytorchvideo:FILE.
+      init_from: what `cvrl_jax.load` opens (a run, a checkpoint, an export), or LIBRARY:FILE, see
+        `export.foreign`.
       method: whose tower they must fit.
       model: the fields of `config.model`; its `position_resize` says how positions are fitted.
 
@@ -43,7 +44,7 @@ def load_tower(init_from: str, method: Method, model: dict[str, Any]) -> Variabl
         return as_tree(read_tower(library, file, by_name(mine), model))
     description, theirs = open_tower(init_from)
     section = "model" if "name" in description.origin["config"]["model"] else "model.video"
-    theirs = _fit_positions(theirs, mine, model.get("position_resize", "cubic"))
+    theirs = _fit_positions(theirs, mine, description.model, model)
     check_same(
         f"config.init_from={init_from}: the tower there, {description.title}, has other parameters "
         f"than {model['name']!r} of config.model",
@@ -66,21 +67,24 @@ def with_tower(state: TrainState, tower: Variables) -> TrainState:
     return dataclasses.replace(state, variables=variables)
 
 
-def _fit_positions(theirs: Variables, mine: Variables, how: str) -> Variables:
+def _fit_positions(
+    theirs: Variables, mine: Variables, their_model: dict[str, Any], model: dict[str, Any]
+) -> Variables:
     """Resizes those position tables that differ from `mine` in their number of rows alone."""
     tables = theirs["params"].get("positions", {})
     wanted = mine["params"].get("positions", {})
+    how = model.get("position_resize", "cubic")
 
     def fitted(name: str, table: Any) -> Any:
         shape = np.shape(wanted.get(name))
         if table.ndim != 2 or len(shape) != 2 or shape[0] == len(table):
             return table
-        return resize_matrix(len(table), shape[0], how) @ table
+        if name.startswith("axis"):
+            return np.asarray(resized(table, (len(table),), (shape[0],), how))
+        grids = [create_model(**fields).grid for fields in (their_model, model)]
+        return np.asarray(resized(table, *grids, how))
 
     if not tables:
         return theirs
-    resized = {
-        name: fitted(name, table) if name.startswith("axis") else table
-        for name, table in tables.items()
-    }
-    return theirs | {"params": theirs["params"] | {"positions": resized}}
+    fitting = {name: fitted(name, table) for name, table in tables.items()}
+    return theirs | {"params": theirs["params"] | {"positions": fitting}}

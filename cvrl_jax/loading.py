@@ -71,7 +71,9 @@ def of_run(checkpoint: pathlib.Path) -> tuple[Description, Variables]:
     facts = {
         "step": int(checkpoint.name),
         "metrics": _metrics(checkpoint),
-        "data": {"source": config["data"]["source"], "classes": len(host["classes"])},
+        "data": {"source": config["data"]["source"], "classes": len(host["classes"])}
+        | host.get("census", {})
+        | {"unreadable": len(host.get("bad", {}).get("bad", ()))},
         "versions": host["versions"],
     }
     return describe(config, facts), clip_tower(variables)

@@ -36,7 +36,7 @@ from data_pipelines.bad_examples import BadExamples
 from data_pipelines.loading import kill_after, worker_count
 from data_pipelines.pipeline import TrainBatches
 from data_pipelines.sources import Sources
-from data_pipelines.survey import survey
+from data_pipelines.survey import Survey, survey
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,8 @@ def train(
         check_not_beyond(folder.path, config.steps)
     folder.prepare(config, resume=resume, overwrite=overwrite)  # nothing was written before this
     with contextlib.closing(batches):
-        step, results = _fit(config, folder, sources, method, batches, tower)
+        census = _census(sources, looked_at)
+        step, results = _fit(config, folder, sources, method, batches, tower, census)
     facts = run_report.RunFacts(survey=looked_at, wall_seconds=time.time() - began, command=command)
     run_report.write(folder, config, method, sources, results, facts)
     return summarise(folder, step)
@@ -121,6 +122,7 @@ def _fit(
     method: Method,
     batches: TrainBatches,
     tower: Variables | None,
+    census: dict[str, Any],
 ) -> tuple[int, Results | None]:
     """Restores or makes the state and runs the loop; returns the last step and its evaluation."""
     # --- step and state: the checkpoint's, or a fresh one
@@ -183,6 +185,7 @@ def _fit(
                     "bad": bad.get_state(),
                     "config": plain(config),
                     "classes": list(sources.train.classes),
+                    "census": census,
                 }
                 checkpoints.save(step, state, host, metrics)
             if last:
@@ -215,6 +218,18 @@ def summarise(folder: Workdir, step: int) -> dict[str, Any]:
     if retrieved:
         summary["chance_r1"] = final.get("chance_r1")
     return summary | {"report": str(folder.report)}
+
+
+def _census(sources: Sources, looked_at: Survey) -> dict[str, Any]:
+    """What a model card says of the data; hours and frames are those of a sample."""
+    shortest, median, longest = looked_at.frames
+    return {
+        "training_videos": looked_at.videos,
+        "test_videos": len(sources.test) if sources.test else 0,
+        "hours": round(looked_at.hours, 2),
+        "frames_per_video": {"shortest": shortest, "median": median, "longest": longest},
+        "listed_but_missing": len(sources.train.missing),
+    }
 
 
 def _is_evaluated(step: int, config: ConfigDict) -> bool:

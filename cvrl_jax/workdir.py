@@ -40,7 +40,8 @@ _WRITTEN = (
     "finetune",
     "finetune_*pct",
     "labelled_*pct.txt",
-    "embeddings_*.parquet",
+    "embeddings*",
+    "neighbours.html",
 )
 
 

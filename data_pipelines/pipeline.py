@@ -114,8 +114,9 @@ def evaluation_batches(
     batch_size: int,
     workers: int = 0,
     timeout: float = TIMEOUT_S,
+    first: int = 0,
 ) -> Iterator[Batch]:
-    """Yields every video once, in order; the last batch is filled up with `PADDING`.
+    """Yields every video from `first` on once, in order; `PADDING` fills up the last batch.
 
     It has `valid` False, `index` -1 and an empty `error`, which tells it from an unreadable video.
     """
@@ -123,11 +124,10 @@ def evaluation_batches(
     reader = _Reader(
         create_loader(source, spec, workers=workers, ahead=ahead, timeout=timeout), spec, ahead
     )
-    batches = -(-len(source) // batch_size)
+    batches = -(-(len(source) - first) // batch_size)
     # Evenly spaced clips need no randomness; where a spec draws, an evaluation draws the same.
-    reader.start(
-        Ticket(row if row < len(source) else PADDING, (row,)) for row in range(batches * batch_size)
-    )
+    rows = range(first, first + batches * batch_size)
+    reader.start(Ticket(row if row < len(source) else PADDING, (row,)) for row in rows)
     try:
         for _ in range(batches):
             yield reader.batch(batch_size)

@@ -68,7 +68,7 @@ def training(workdir: pathlib.Path, *fields: str) -> list[str]:
         (("--config=",), "--config=FILE.py is needed"),
         (("--config.steps=3",), "--config=FILE.py is needed"),
         ((TINY, "--workdr=x"), "Did you mean: workdir"),
-        ((TINY, "--mode=evl"), "train|eval|embed"),
+        ((TINY, "--mode=evl"), "train|eval|embed|search"),
         ((TINY, "stray"), "unknown argument 'stray'"),
         ((TINY,), "--workdir=DIR is needed"),
         (("--workdir=WORKDIR",), "--config=FILE.py is needed"),

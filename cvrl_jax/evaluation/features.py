@@ -123,13 +123,21 @@ def extract_features(
       timeout: seconds after which a process gives a video up.
       progress: wraps the batches, to show how far it is.
     """
-    outputs: dict[str, list[np.ndarray]] = {}
-    present: dict[str, list[np.ndarray]] = {}
-    labels, valid, left_out = [], [], []
     batches = evaluation_batches(
         source, spec, batch_size=batch_size, workers=workers, timeout=timeout
     )
-    for batch in progress(batches):
+    return features_of(embed, source, progress(batches))
+
+
+def features_of(embed: Embed, source: Source, batches: Iterable[dict[str, np.ndarray]]) -> Features:
+    """What `embed` says of some batches of `source`, at least one of them.
+
+    Rows are in the order of the batches, and only for the videos in them.
+    """
+    outputs: dict[str, list[np.ndarray]] = {}
+    present: dict[str, list[np.ndarray]] = {}
+    labels, valid, left_out = [], [], []
+    for batch in batches:
         real = batch["index"] >= 0
         for name, value in embed(batch).items():
             value = value if value.dtype == np.float16 else np.asarray(value, np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -17,6 +18,10 @@ from cvrl_jax.models.normalization import NORMALIZATIONS
 if TYPE_CHECKING:
     from cvrl_jax.export.targets import Target
 
+_NO_LICENSE = (
+    "not stated; whoever publishes them states it here, with the terms of the videos they were "
+    "trained on."
+)
 _BY_CVRL_JAX = 'encoder = cvrl_jax.load("{name}")\nvectors = encoder.embed(["a.mp4", "b.mp4"])'
 _BY_TORCH = 'from {stem} import load\n\nvectors = load("{name}")(clips)  # [B, 3, T, H, W]'
 _BY_JAX = 'from {stem} import load\n\nforward, shape = load("{name}")\nvectors = forward(clips)'
@@ -46,6 +51,7 @@ def model_card(
     target: Target,
     result: dict[str, Any],
     name: str,
+    license: str = "",
 ) -> str:
     """Markdown: what it is, how to open it, what went into it, how it was checked.
 
@@ -56,6 +62,7 @@ def model_card(
       target: the target.
       result: of the comparison.
       name: of the file or folder.
+      license: of the weights, as an SPDX identifier; "" = not stated.
     """
     d, origin = description, description.origin
     normalization = d.model.get("normalization", "none")
@@ -63,6 +70,7 @@ def model_card(
     step = f"{d.stride:g} {'seconds' if d.stride_unit == 'seconds' else 'frames of the file'}"
     metrics = {k: v for k, v in origin.get("metrics", {}).items() if isinstance(v, int | float)}
     lines = [
+        *_front_matter(license),
         f"# {name}",
         "",
         f"A video encoder: {d.title}, step {origin.get('step', 'unknown')}, exported by cvrl_jax "
@@ -91,12 +99,11 @@ def model_card(
         "## Where it comes from",
         "",
         f"- Method: {origin.get('method')}; the whole recipe is at the end.",
-        f"- Data: {json.dumps(origin.get('data'))}.",
         f"- Measured during training: {json.dumps(metrics)}.",
         f"- Versions: {json.dumps(origin.get('versions'))}.",
-        "- License of the weights: not stated. Whoever publishes them states it here, with the "
-        "terms of the videos they were trained on. The code is Apache-2.0.",
+        f"- License of the weights: {license or _NO_LICENSE} The code is Apache-2.0.",
         "",
+        *_census(origin.get("data") or {}),
         *(_arrays(variables, to) if target.shows_arrays else []),
         "## Recipe",
         "",
@@ -106,6 +113,22 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _front_matter(license: str) -> list[str]:
+    """What hubs of models read, YAML between two lines of dashes."""
+    stated = [f"license: {license}"] if license else []
+    tags = [f"- {tag}" for tag in ("video", "self-supervised", "jax")]
+    return ["---", *stated, "library_name: cvrl_jax", "tags:", *tags, "---", ""]
+
+
+def _census(data: Mapping[str, Any]) -> list[str]:
+    """What is known of the videos, one line each; hours and frames are estimated from a sample."""
+    rows = [
+        f"| {name.replace('_', ' ')} | {value if isinstance(value, str) else json.dumps(value)} |"
+        for name, value in data.items()
+    ]
+    return ["## Data census", "", "| | |", "|---|---|", *rows, ""] if rows else []
 
 
 def _padding(d: Description, to: str) -> list[str]:

@@ -20,7 +20,6 @@ from cvrl_jax.export.files import import_extra
 from cvrl_jax.export.names import Named, by_name
 from cvrl_jax.export.torch_files import import_torch
 from cvrl_jax.models.positions import Positions
-from cvrl_jax.models.transformer import EPSILON
 from cvrl_jax.models.vit import VideoTransformer
 from data_pipelines.errors import UserError
 
@@ -86,8 +85,15 @@ def state_dict(encoder: Encoder) -> Named:
     params = jax.device_get(encoder.params)
     arrays = by_name(params)
     grid = (d.frames // tower.patch[0], d.size // tower.patch[1], d.size // tower.patch[2])
-    table = Positions(tower.grid, tower.width, tower.position_resize, tower.position_norm)
-    positions_SxD: Any = table.apply({"params": params["positions"]}, grid)
+    table = Positions(
+        tower.grid,
+        tower.width,
+        tower.position_resize,
+        tower.position_norm,
+        tower.position_form,
+        tower.epsilon,
+    )
+    positions_SxD: Any = table.apply({"params": params.get("positions", {})}, grid)
     agg_1xD = arrays["agg"]
     kernel = arrays["patch.kernel"].reshape(*tower.patch, 3, tower.width)
     state: Named = {
@@ -118,7 +124,7 @@ def _config(encoder: Encoder) -> dict[str, Any]:
         "hidden_size": tower.width,
         "image_size": d.size,
         "intermediate_size": tower.mlp,
-        "layer_norm_eps": EPSILON,
+        "layer_norm_eps": tower.epsilon,
         "num_attention_heads": tower.heads,
         "num_channels": 3,
         "num_frames": d.frames,

@@ -1,13 +1,16 @@
-"""How residual towers are called in PyTorch's libraries: one table for both directions.
+"""How residual towers are called in other libraries: one table for both directions.
 
-PyTorch keeps a convolution as [out, in, t, h, w], this project as [t, h, w, in, out].
+PyTorch keeps a convolution as [out, in, t, h, w], this project and TensorFlow as [t, h, w, in,
+out].
 """
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +18,17 @@ from cvrl_jax.export.names import Named
 from cvrl_jax.models.resnet3d import BASIC_BLOCKS, BOTTLENECK_BLOCKS, ResNet3D
 from data_pipelines.errors import UserError
 
+log = logging.getLogger(__name__)
+
 _MODULE = re.compile(r"^(params|batch_stats)\.(.+?)\.(?:norm\.bn\.(\w+)|conv\.(kernel))$")
 _BLOCK = re.compile(r"^stage(\d)_block(\d+)\.(?:conv(\d)|(shortcut))$")
-_LEAVES = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+_TORCH = {
+    "kernel": ".weight",
+    "scale": ".weight",
+    "bias": ".bias",
+    "mean": ".running_mean",
+    "var": ".running_var",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +42,8 @@ class Layout:
       shortcut: (stage, block) -> likewise of the projection.
       head: how the names of a classifier begin, which a tower has no place for.
       normalization: of the pixels that published weights expect.
+      padding: that they were trained with.
+      leaves: what follows the name of a layer, by our name of the array.
     """
 
     name: str
@@ -39,6 +52,8 @@ class Layout:
     shortcut: Callable[[int, int], tuple[str, str]]
     head: str
     normalization: str
+    padding: str = "symmetric"
+    leaves: Mapping[str, str] = dataclasses.field(default_factory=lambda: _TORCH)
 
     def names(self, ours: Iterable[str]) -> dict[str, str]:
         """Our name of every array of a residual tower -> theirs."""
@@ -48,7 +63,7 @@ class Layout:
             assert match, name
             _, module, statistic, kernel = match.groups()
             conv, norm = self._module(module)
-            found[name] = f"{conv}.weight" if kernel else f"{norm}.{_LEAVES[statistic]}"
+            found[name] = (conv if kernel else norm) + self.leaves[kernel or statistic]
         return found
 
     def _module(self, module: str) -> tuple[str, str]:
@@ -112,9 +127,36 @@ TORCHVISION_IMAGE = Layout(
 )
 
 
-def are_residual(names: Iterable[str]) -> bool:
-    """Whether our names of arrays are those of a residual tower."""
-    return all(map(_MODULE.match, names))
+def blocks_of(ours: Iterable[str]) -> list[tuple[int, int]]:
+    """The (stage, block) pairs of a residual tower in order, from our names of its arrays."""
+    modules = [match.group(2) for match in map(_MODULE.match, ours) if match]
+    found = [match.groups() for match in map(_BLOCK.match, modules) if match]
+    return sorted({(int(stage), int(block)) for stage, block, *_ in found})
+
+
+def check_wanted(library: str, file: str, wanted: Iterable[str], model: Mapping[str, Any]) -> None:
+    """Raises a UserError where the tower to be filled, by our names, is no residual one."""
+    if not all(map(_MODULE.match, wanted)):
+        raise UserError(
+            f"config.init_from={library}:{file}: these are weights of residual networks, but "
+            f"config.model is {model['name']!r}; choose one of r3d10 ... r3d152, r2d10 ... r2d152"
+        )
+
+
+def tell_of_pixels(layout: Layout, model: Mapping[str, Any]) -> None:
+    """Warns where published weights expect other pixels or padding than `config.model` has."""
+    fields = {"normalization": layout.normalization, "padding": layout.padding}
+    usual = {field.name: field.default for field in dataclasses.fields(ResNet3D)}
+    for field, value in fields.items():
+        here = model.get(field, usual[field])
+        if here != value:
+            log.warning(
+                "published %s weights were made with config.model.%s=%s; this run has %s",
+                layout.name,
+                field,
+                value,
+                here,
+            )
 
 
 def to_torch(layout: Layout, arrays: Named) -> Named:

@@ -37,7 +37,7 @@ def read(path: pathlib.Path) -> tuple[Description, Variables]:
     if KEY not in header:
         raise UserError(
             f"{path} is a safetensors file, but no export of cvrl_jax; start a run from weights of "
-            "other projects with --config.init_from=torchvision:FILE or pytorchvideo:FILE"
+            "other projects with --config.init_from=LIBRARY:FILE, such as torchvision:FILE"
         )
     return Description.from_json(header[KEY], str(path)), as_tree(arrays)
 

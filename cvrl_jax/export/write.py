@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 from typing import Any
@@ -24,7 +25,9 @@ _TOLERANCE = 1e-4  # of the largest feature; float32 sums in another order diffe
 log = logging.getLogger(__name__)
 
 
-def export_checkpoint(checkpoint: pathlib.Path, to: str, output: pathlib.Path) -> dict[str, Any]:
+def export_checkpoint(
+    checkpoint: pathlib.Path, to: str, output: pathlib.Path, license: str = ""
+) -> dict[str, Any]:
     """Exports the encoder of a run (or of another export); `--mode=export`.
 
     Beside OUTPUT.EXT come OUTPUT.md, the model card, and OUTPUT.py where those who receive the
@@ -34,6 +37,8 @@ def export_checkpoint(checkpoint: pathlib.Path, to: str, output: pathlib.Path) -
       checkpoint: what `cvrl_jax.load` opens.
       to: a key of `TARGETS`.
       output: the file, or folder, to make.
+      license: of the weights, for the card: an SPDX identifier such as "cc-by-nc-4.0"; "" leaves it
+        open.
 
     Returns:
       What was written, and how far features computed from it are from the encoder's own, on random
@@ -44,6 +49,8 @@ def export_checkpoint(checkpoint: pathlib.Path, to: str, output: pathlib.Path) -
     """
     if to not in TARGETS:
         raise UserError(f"--to={to!r} is no export; {nearest(to, TARGETS)}")
+    if not re.fullmatch(r"[A-Za-z0-9.+-]*", license):
+        raise UserError(f"--license={license!r} is no SPDX identifier, such as cc-by-nc-4.0")
     target = TARGETS[to]
     paths = _paths(output.expanduser(), to, target)
     encoder = load_encoder(str(checkpoint))
@@ -61,7 +68,9 @@ def export_checkpoint(checkpoint: pathlib.Path, to: str, output: pathlib.Path) -
         if target.loader:
             shutil.copyfile(target.loader, inside["loader"])
         result = {"to": to, "checkpoint": str(checkpoint)} | _compare(encoder, target, inside)
-        card = model_card(encoder.description, encoder.variables, to, target, result, output.name)
+        card = model_card(
+            encoder.description, encoder.variables, to, target, result, output.name, license
+        )
         if target.suffix:
             inside["card"].write_text(card, encoding="utf-8")
         else:

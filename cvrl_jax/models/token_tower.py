@@ -13,11 +13,17 @@ import jax.numpy as jnp
 from cvrl_jax.models.attention import LOWERINGS
 from cvrl_jax.models.fields import check_fields
 from cvrl_jax.models.heads import dense_init
-from cvrl_jax.models.positions import RESIZES, Positions
+from cvrl_jax.models.positions import FORMS, RESIZES, Positions
 from cvrl_jax.models.remat import REMATS
-from cvrl_jax.models.transformer import NORMS, RELATIVE_BIASES, Transformer, gelu
+from cvrl_jax.models.transformer import (
+    NORMS,
+    RELATIVE_BIASES,
+    Transformer,
+    gelu,
+    normalization,
+)
 
-POOLINGS = ("agg", "mean")
+POOLINGS = ("agg", "mean", "mean_norm")
 
 
 class TokenTower(nn.Module):
@@ -30,14 +36,16 @@ class TokenTower(nn.Module):
        in VATT's eq. 2, would be a second learned vector added to the first.)
     4. The feature is what the transformer makes of AGG, or the mean over the tokens.
 
-    Attributes (and those of `Transformer`, `layers` to `dtype`):
+    Attributes (and those of `Transformer` but `last_norm`):
       grid: rows of the position tables by axis, see `Positions`; () = no positions.
+      position_form: 'axes', 'joint' or 'sinusoid', see `Positions`.
       position_resize: how they fit other grids, see `resize_matrix`.
       position_norm: LayerNorm on the sum of positions, then dropout (the released VATT code).
       drop_token: share of tokens left out in training, in [0, 1).
       drop_token_shared: one draw for all examples of a batch (the released VATT code) instead of
         one for each.
-      pooling: 'agg' or 'mean'; 'mean' has no AGG token.
+      pooling: 'agg'; 'mean' or 'mean_norm' without an AGG token: the mean over normalised tokens,
+        or the normalised mean over tokens (as VideoMAE is fine-tuned, arXiv 2203.12602).
       pre_projection: a Dense layer with GELU before the positions. VATT's modality-agnostic towers
         have it, and the next.
       post_projection: units of a Dense layer with GELU on the feature; 0 = none.
@@ -51,6 +59,7 @@ class TokenTower(nn.Module):
     biases: bool = True
     scaled: bool = True
     norm: str = "layer"
+    epsilon: float = 1e-6
     relative_bias: str = ""
     dropout: float = 0.0
     attention_dropout: float = 0.0
@@ -58,6 +67,7 @@ class TokenTower(nn.Module):
     lowering: str = "auto"
     dtype: Any = jnp.float32
     grid: tuple[int, ...] = ()
+    position_form: str = "axes"
     position_resize: str = "cubic"
     position_norm: bool = False
     drop_token: float = 0.0
@@ -70,6 +80,11 @@ class TokenTower(nn.Module):
     def feature_size(self) -> int:
         """D, the length of a feature."""
         return self.post_projection or self.width
+
+    @property
+    def last_norm(self) -> bool:
+        """Whether the transformer normalises its tokens, see `pooling`."""
+        return self.pooling != "mean_norm"
 
     @property
     def stack(self) -> dict[str, Any]:
@@ -87,6 +102,7 @@ class TokenTower(nn.Module):
             "lowering": LOWERINGS,
             "remat": REMATS,
             "relative_bias": RELATIVE_BIASES,
+            "position_form": FORMS,
             "position_resize": RESIZES,
             "pooling": POOLINGS,
         }
@@ -136,7 +152,13 @@ class TokenTower(nn.Module):
             tokens = gelu(self._dense(self.width, "pre_projection")(tokens))
         if self.grid:
             positions = Positions(
-                self.grid, self.width, self.position_resize, self.position_norm, name="positions"
+                self.grid,
+                self.width,
+                self.position_resize,
+                self.position_norm,
+                self.position_form,
+                self.epsilon,
+                name="positions",
             )(grid)
             if self.position_norm:
                 positions = nn.Dropout(self.dropout, deterministic=not train)(positions)
@@ -150,6 +172,8 @@ class TokenTower(nn.Module):
                 visible = jnp.pad(visible, ((0, 0), (1, 0)), constant_values=True)
         tokens = Transformer(**self.stack, name="encoder")(tokens, train, visible)
         feature = tokens[:, 0] if self.pooling == "agg" else _mean(tokens, visible)
+        if not self.last_norm:
+            feature = normalization(self.norm, self.epsilon, self.dtype, "norm")(feature)
         if self.post_projection:
             feature = gelu(self._dense(self.post_projection, "post_projection")(feature))
         return feature.astype(jnp.float32)

@@ -12,15 +12,14 @@ from cvrl_jax.models.attention import Attention, RelativeBias
 from cvrl_jax.models.heads import dense_init
 from cvrl_jax.models.remat import rematted
 
-EPSILON = 1e-6  # of every LayerNorm
 NORMS = ("layer", "rms")
 RELATIVE_BIASES = ("", "first", "all")
 
 
-def normalization(kind: str, dtype: Any, name: str) -> nn.Module:
+def normalization(kind: str, epsilon: float, dtype: Any, name: str) -> nn.Module:
     """LayerNorm, or RMS norm (no mean, no bias); statistics in float32."""
     norm = nn.LayerNorm if kind == "layer" else nn.RMSNorm
-    return norm(epsilon=EPSILON, dtype=dtype, name=name)
+    return norm(epsilon=epsilon, dtype=dtype, name=name)
 
 
 def gelu(x: jax.Array) -> jax.Array:
@@ -46,6 +45,7 @@ class Block(nn.Module):
     biases: bool
     scaled: bool
     norm: str
+    epsilon: float
     dropout: float
     attention_dropout: float
     lowering: str
@@ -68,9 +68,9 @@ class Block(nn.Module):
             self.dtype,
             name="attention",
         )
-        y = normalization(self.norm, self.dtype, "attention_norm")(x)
+        y = normalization(self.norm, self.epsilon, self.dtype, "attention_norm")(x)
         x = x + drop(attention(y, self.train, bias, visible))
-        y = normalization("layer", self.dtype, "mlp_norm")(x)
+        y = normalization("layer", self.epsilon, self.dtype, "mlp_norm")(x)
         y = self._dense(self.mlp, "up")(y)
         y = drop(gelu(y))
         return x + drop(self._dense(self.width, "down")(y))
@@ -82,7 +82,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """`layers` blocks and a last normalisation.
+    """`layers` blocks, and by default a last normalisation.
 
     The defaults are the encoder of ViT and VATT (arXiv 2104.11178, Table 7, Base). T5's encoder as
     VATT has it is biases False, scaled False, norm 'rms', relative_bias 'first' or 'all'.
@@ -96,6 +96,8 @@ class Transformer(nn.Module):
       biases: whether dense layers have biases.
       scaled: whether attention divides by sqrt(head_size).
       norm: 'layer' or 'rms' before attention and at the end; before MLPs it is LayerNorm always.
+      epsilon: added to the variances that these norms divide by.
+      last_norm: whether there is the one at the end.
       relative_bias: T5's learned bias on attention logits by distance: '' = none, 'first' = in the
         first block (the paper), 'all' = that same bias in every block (the released code, T5).
       dropout: probability for block outputs, MLP activations and the output of the stack.
@@ -113,6 +115,8 @@ class Transformer(nn.Module):
     biases: bool = True
     scaled: bool = True
     norm: str = "layer"
+    epsilon: float = 1e-6
+    last_norm: bool = True
     relative_bias: str = ""
     dropout: float = 0.0
     attention_dropout: float = 0.0
@@ -145,6 +149,7 @@ class Transformer(nn.Module):
                 biases=self.biases,
                 scaled=self.scaled,
                 norm=self.norm,
+                epsilon=self.epsilon,
                 dropout=self.dropout,
                 attention_dropout=self.attention_dropout,
                 lowering=self.lowering,
@@ -152,5 +157,6 @@ class Transformer(nn.Module):
                 train=train,
                 name=f"block{layer}",
             )(x, bias if layer == 0 or self.relative_bias == "all" else None, visible_NxS)
-        x = normalization(self.norm, self.dtype, "norm")(x)
+        if self.last_norm:
+            x = normalization(self.norm, self.epsilon, self.dtype, "norm")(x)
         return nn.Dropout(self.dropout, deterministic=not train)(x)

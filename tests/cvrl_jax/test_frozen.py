@@ -7,7 +7,8 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
-from cvrl_jax.frozen import config_of, embed_checkpoint, open_checkpoint
+from cvrl_jax.embed import embed_checkpoint
+from cvrl_jax.frozen import config_of, open_checkpoint
 from cvrl_jax.train import train
 from cvrl_jax.workdir import Workdir
 from data_pipelines.bad_examples import read_bad_examples

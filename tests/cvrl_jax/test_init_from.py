@@ -161,3 +161,14 @@ def test_images_are_classified_as_clips_of_one_frame(tiny_config, vatt, tmp_path
     first = Workdir(tmp_path / "run").read_metrics()[0]
     assert first["eval_left_out"] == 0
     assert 0 <= first["classifier_top1"] <= 1
+
+
+def test_one_table_of_all_places_is_fitted_too(tiny_config, tmp_path):
+    fields = {"position_form": "joint"}
+    folder, _, variables = saved(tmp_path, fine_tuning(tiny_config, **fields))
+    config = fine_tuning(tiny_config, size=24, grid=(2, 3, 3), **fields)
+    tower = load_tower(folder, create_method(config, classes=4), config.model.to_dict())
+    table = variables["params"]["tower"]["positions"]["joint"].reshape(2, 2, 2, 8)
+    weights = resize_matrix(2, 3, "cubic")
+    expected = np.einsum("bh,cw,thwd->tbcd", weights, weights, table).reshape(18, 8)
+    np.testing.assert_allclose(tower["params"]["positions"]["joint"], expected, atol=1e-6)

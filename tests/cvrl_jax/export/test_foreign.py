@@ -55,7 +55,7 @@ def test_every_difference_is_listed_and_a_classifier_is_logged(weights, tmp_path
     with caplog.at_level(logging.INFO):
         read("torchvision", save(tmp_path / "a.safetensors", state), model)
     assert "its classifier is left out: fc.weight" in caplog.text
-    assert "config.model.normalization=kinetics; this run has None" in caplog.text
+    assert "config.model.normalization=kinetics; this run has none" in caplog.text
     del state["stem.1.bias"], state["layer2.0.downsample.0.weight"]
     state["layer9.weight"] = np.zeros(3, np.float32)
     state["stem.0.weight"] = state["stem.0.weight"][:, :, :1]

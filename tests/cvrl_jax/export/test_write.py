@@ -38,7 +38,9 @@ def left(folder):
 def test_a_run_can_be_exported(trained, tmp_path):
     result = export_checkpoint(trained.workdir, "native", tmp_path / "new" / "out")
     assert result["largest_difference"] == 0.0
-    assert (tmp_path / "new" / "out" / "README.md").is_file()
+    card = (tmp_path / "new" / "out" / "README.md").read_text()
+    assert "| training videos | 16 |" in card
+    assert "License of the weights: not stated" in card
 
 
 def test_safetensors_come_with_a_card_that_names_every_array(source, encoder, tmp_path):
@@ -51,6 +53,24 @@ def test_safetensors_come_with_a_card_that_names_every_array(source, encoder, tm
     assert '"seed": 0' in card
     assert card.count("\n| `") == len(by_name(encoder.variables))
     assert axes_of("params.out.kernel", 2) == "in, out"
+
+
+def test_the_card_tells_of_license_data_and_measurements(encoder, tmp_path):
+    data = {"source": "folder", "training_videos": 12, "hours": 0.5, "unreadable": 2}
+    origin = encoder.description.origin | {"data": data, "metrics": {"knn_top1": 0.25, "note": "x"}}
+    known = dataclasses.replace(
+        encoder, description=dataclasses.replace(encoder.description, origin=origin)
+    )
+    native.write(known, tmp_path / "source")
+    export_checkpoint(tmp_path / "source", "native", tmp_path / "x", license="cc-by-nc-4.0")
+    card = (tmp_path / "x" / "README.md").read_text()
+    assert card.startswith("---\nlicense: cc-by-nc-4.0\nlibrary_name: cvrl_jax\ntags:\n")
+    for line in ("| training videos | 12 |", "| unreadable | 2 |", "| source | folder |"):
+        assert line in card
+    assert 'Measured during training: {"knn_top1": 0.25}' in card
+    assert "License of the weights: cc-by-nc-4.0" in card
+    with pytest.raises(UserError, match="is no SPDX identifier"):
+        export_checkpoint(tmp_path / "source", "native", tmp_path / "y", license="a: b")
 
 
 def test_stablehlo_runs_by_jax_alone_for_any_batch(source, encoder, tmp_path):

@@ -1,5 +1,6 @@
 """Factorised positions, and how they fit grids of other sizes."""
 
+import jax
 import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
@@ -68,3 +69,23 @@ def test_the_released_way_is_the_natural_spline_from_the_left(rows, wanted):
 
 def test_an_image_takes_the_first_row_of_time_in_the_released_way():
     np.testing.assert_allclose(resize_matrix(8, 1, "spline"), np.eye(8)[:1], atol=1e-5)
+
+
+def test_one_table_of_all_places_is_fitted_axis_by_axis():
+    module = Positions((2, 3, 4), width=5, form="joint")
+    table = np.random.default_rng(0).normal(size=(24, 5)).astype(np.float32)
+    params = {"params": {"joint": table}}
+    np.testing.assert_array_equal(module.apply(params, (2, 3, 4)), table)
+    weights = [resize_matrix(rows, wanted, "cubic") for rows, wanted in ((2, 4), (3, 3), (4, 2))]
+    expected = np.einsum("at,bh,cw,thwd->abcd", *weights, table.reshape(2, 3, 4, 5))
+    got = module.apply(params, (4, 3, 2))
+    np.testing.assert_allclose(got, expected.reshape(-1, 5), atol=1e-6)
+
+
+def test_sinusoids_are_the_sines_and_cosines_of_places():
+    module = Positions((2, 3), width=4, form="sinusoid")
+    assert module.init(jax.random.key(0), (2, 3)) == {}
+    got = np.asarray(module.apply({}, (2, 3)))
+    for p in range(6):
+        places = [np.sin(p), np.cos(p), np.sin(p / 100), np.cos(p / 100)]
+        np.testing.assert_allclose(got[p], places, atol=1e-6)

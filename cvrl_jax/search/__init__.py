@@ -1,0 +1,1 @@
+"""Which videos of an embedded collection are alike, as JSON and on a page that plays them."""
