@@ -34,7 +34,7 @@ CORE = [
     "threadpoolctl>=3",
     "tokenizers>=0.20",
     "tqdm>=4.66",
-    "usearch>=2.17",
+    "usearch>=2.26",
     "webvtt-py>=0.5",
 ]
 PREPARE = ["apache-beam>=2.61"]
