@@ -34,7 +34,7 @@ CORE = [
     "threadpoolctl>=3",
     "tokenizers>=0.20",
     "tqdm>=4.66",
-    "usearch>=2.17",
+    "usearch>=2.26",
     "webvtt-py>=0.5",
 ]
 # The compiler of TPUs, for machines without one; it must know the jax beside it.

@@ -81,8 +81,8 @@ def _fit_positions(
             return table
         if name.startswith("axis"):
             return np.asarray(resized(table, (len(table),), (shape[0],), how))
-        grids = [create_model(**fields).grid for fields in (their_model, model)]
-        return np.asarray(resized(table, *grids, how))
+        there, here = (create_model(**fields).grid for fields in (their_model, model))
+        return np.asarray(resized(table, there, here, how))
 
     if not tables:
         return theirs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 
 import numpy as np
-from usearch.index import Index, MetricKind, search
+from usearch.index import Index, search
 
 EXACT_UP_TO = 50_000
 """Vectors compared one by one; above, a graph of neighbours (HNSW, arXiv 1603.09320) is walked."""
@@ -35,7 +35,7 @@ def nearest(
     vectors = np.ascontiguousarray(vectors_NxD, np.float32)
     queries = np.ascontiguousarray(queries_MxD, np.float32)
     if len(vectors) <= exact_up_to:
-        found = search(vectors, queries, k, MetricKind.Cos, exact=True)
+        found = search(vectors, queries, k, "cos", exact=True)
     else:
         found = _index(vectors, index_file).search(queries, k)
     rows = np.asarray(found.keys).reshape(len(queries), k).astype(np.int64)
@@ -48,7 +48,7 @@ def _index(vectors: np.ndarray, file: pathlib.Path | None) -> Index:
         index = Index.restore(str(file), view=True)
         if index is not None and (len(index), index.ndim) == vectors.shape:
             return index
-    index = Index(ndim=vectors.shape[1], metric=MetricKind.Cos, dtype="f32")
+    index = Index(ndim=vectors.shape[1], metric="cos", dtype="f32")
     index.add(np.arange(len(vectors)), vectors)
     if file is not None:
         unfinished = file.with_name(file.name + ".unfinished")

@@ -239,6 +239,12 @@ def test_an_evaluation_sees_each_video_once_in_order(videos, batch_size, workers
         assert_same(got, list(evaluation_batches(shapes(videos), EVEN, batch_size=batch_size)))
 
 
+def test_an_evaluation_can_begin_further_on() -> None:
+    whole = list(evaluation_batches(shapes(7), EVEN, batch_size=2))
+    assert_same(list(evaluation_batches(shapes(7), EVEN, batch_size=2, first=4)), whole[2:])
+    assert list(evaluation_batches(shapes(7), EVEN, batch_size=2, first=7)) == []
+
+
 def test_padding_is_told_from_a_broken_video(half_broken: FileSource) -> None:
     *_, last = evaluation_batches(half_broken, EVEN, batch_size=3)
     assert last["index"].tolist() == [3, -1, -1]
