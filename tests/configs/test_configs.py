@@ -15,7 +15,8 @@ from data_pipelines.spec import InputSpec
 
 EXPERIMENTS = (
     "cvrl_r3d50", "cvrl_r3d18", "cvrl_vit_b16", "byol_r3d50", "simclr_r3d50", "supervised_r3d50",
-    "videomae_b16", "vatt_bbs", "vatt_mbs", "vatt_lbs", "vatt_ma_medium", "vatt_video", "vatt_images",
+    "videomae_b16", "vatt_bbs", "vatt_mbs", "vatt_lbs", "vatt_ma_medium", "vatt_video",
+    "vatt_images",
 )  # fmt: skip
 
 
