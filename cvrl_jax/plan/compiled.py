@@ -150,6 +150,7 @@ def abstract_batch(spec: InputSpec, size: int, mesh: Mesh) -> dict[str, jax.Shap
         "video": (spec.clip_shape, jnp.uint8),
         "valid": ((), jnp.bool_),
         "label": ((), jnp.int32),
+        "index": ((), jnp.int32),
     }
     if spec.audio:
         arrays["audio"] = (spec.views, spec.audio.samples), jnp.float32

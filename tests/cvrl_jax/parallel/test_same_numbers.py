@@ -61,6 +61,7 @@ def batches(name, tiny_config):
         {
             "video": (rng.integers(0, 64, noise) + rng.integers(0, 192, colour)).astype(np.uint8),
             "valid": valid,
+            "index": np.arange(8),
         }
         for _ in range(STEPS)
     ]
