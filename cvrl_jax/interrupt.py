@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -39,3 +40,18 @@ class StopRequest:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
         signal.signal(number, signal.SIG_DFL)
+
+
+class Stopped(Exception):
+    """A signal ended the run early; everything is saved.
+
+    Attributes:
+      signal: its number.
+    """
+
+    def __init__(self, signal: int, step: int, workdir: pathlib.Path) -> None:
+        super().__init__(
+            f"stopped by signal {signal} at step {step}, saved in {workdir}; "
+            "run the same command to go on"
+        )
+        self.signal = signal

@@ -21,7 +21,7 @@ from cvrl_jax.config import plain, validate
 from cvrl_jax.evaluation.protocols import QUICK
 from cvrl_jax.evaluation.suite import Results, evaluate, sources_of
 from cvrl_jax.init_from import load_tower, with_tower
-from cvrl_jax.interrupt import StopRequest
+from cvrl_jax.interrupt import Stopped, StopRequest
 from cvrl_jax.layout import rules_of, step_options
 from cvrl_jax.methods import Method, Variables, create_method
 from cvrl_jax.network import make_network
@@ -39,21 +39,6 @@ from data_pipelines.sources import Sources
 from data_pipelines.survey import Survey, survey
 
 log = logging.getLogger(__name__)
-
-
-class Stopped(Exception):
-    """A signal ended the run early; everything is saved.
-
-    Attributes:
-      signal: its number.
-    """
-
-    def __init__(self, signal: int, step: int, workdir: pathlib.Path) -> None:
-        super().__init__(
-            f"stopped by signal {signal} at step {step}, saved in {workdir}; "
-            "run the same command to go on"
-        )
-        self.signal = signal
 
 
 def train(
