@@ -33,7 +33,7 @@ def get_config(preset: str = "") -> ConfigDict:
     model.pooling = "mean"
     model.epsilon = 1e-12  # of LayerNorm
     model.dropout = 0.0
-    model.remat = False
+    model.remat = "none"
     model.dtype = "bfloat16"
     config.optimizer.update(
         name="adamw", learning_rate=5e-4, weight_decay=0.05, warmup_steps=1_000, layer_decay=0.75

@@ -28,7 +28,7 @@ def sharding_table(placed: Sequence[Placement], large: int = LARGE) -> str:
     for alike in sorted(_alike(placed, large), key=lambda arrays: -_bytes(arrays)[0]):
         array, count = alike[0], len(alike)
         name = _without_numbers(array) if count > 1 else array.path
-        shape, spec = f"{array.dtype}{list(array.shape)}", str(array.spec)[len("PartitionSpec") :]
+        shape, spec = f"{array.dtype}{list(array.shape)}", split_over(array)
         whole, part = map(size, _bytes(alike))
         rows.append((name, f"x {count}" if count > 1 else "", shape, spec, whole, part, array.why))
     small = [array for array in placed if array.bytes < large]
@@ -40,6 +40,14 @@ def sharding_table(placed: Sequence[Placement], large: int = LARGE) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
+
+
+def split_over(array: Placement) -> str:
+    """The mesh axes that split an array, as rules write them: '_, data'; '' = none does."""
+    if not any(array.spec):
+        return ""
+    axes = ["+".join(e) if isinstance(e, tuple) else e or "_" for e in array.spec]
+    return ", ".join(axes + ["_"] * (len(array.shape) - len(axes)))
 
 
 def _alike(placed: Sequence[Placement], large: int) -> list[list[Placement]]:

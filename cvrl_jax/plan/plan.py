@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from cvrl_jax.describe import state_table
 from cvrl_jax.methods import create_method
-from cvrl_jax.parallel.describe import sharding_table
+from cvrl_jax.parallel.describe import sharding_table, split_over
 from cvrl_jax.parallel.mesh import mesh_shape
 from cvrl_jax.plan.chips import Topology
 from cvrl_jax.plan.compiled import CLASSES, Figures, compile_step, model_flops
@@ -81,7 +81,7 @@ def plan(config: ConfigDict, topology: Topology, target: pathlib.Path) -> dict[s
         **_shown(figures, topology, asked, config, len(devices)),
         "tried": tried,
         "arrays": [
-            dataclasses.asdict(array) | {"spec": str(array.spec), "shape": list(array.shape)}
+            dataclasses.asdict(array) | {"spec": split_over(array), "shape": list(array.shape)}
             for array in arrays
             if array.bytes >= 1 << 20
         ],

@@ -78,6 +78,7 @@ def test_rules_of_the_config_come_first_and_every_choice_is_explained():
     assert conv.why == "conv -> _, _, data+model, _"
     table = sharding_table(list(placed.values()), large=1 << 20).splitlines()
     assert table[1].split()[0] == "conv"  # the largest
+    assert " _, _, data+model, _ " in table[1]
     small = sum(p.bytes < 1 << 20 for p in placed.values())
     assert table[-2].split()[:4] == ["small", "arrays", "x", str(small)]
     assert "no axis that 4 devices divide" in sharding_table(
