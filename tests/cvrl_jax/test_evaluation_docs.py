@@ -58,7 +58,7 @@ def places(folder, tmp_path_factory):
     root = tmp_path_factory.mktemp("lists")
     paths = [(f"{kind}/{i}.mp4", kind, i) for kind in ("cats", "dogs") for i in range(1, 7)]
     with (root / "LIST.csv").open("w", newline="") as file:
-        rows = [(path, kind, i % 2) for path, kind, i in paths]
+        rows = [(path, kind, i % 4) for path, kind, i in paths]
         csv.writer(file).writerows([("path", "label", "fold"), *rows])
     for name in ("ucf", "hmdb", "k400"):
         (root / name).mkdir()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 
 import pyarrow.parquet as pq
 import pytest
@@ -45,8 +45,9 @@ def test_no_checkpoint(tmp_path):
 
 
 def test_a_partial_checkpoint_is_named_with_the_others(trained_copy):
-    arrays = trained_copy / "checkpoints" / "4" / "state"
-    shutil.rmtree(arrays / "d")
+    for file in (trained_copy / "checkpoints" / "4" / "state").rglob("*"):
+        if file.is_file():
+            os.truncate(file, file.stat().st_size // 2)
     with pytest.raises(UserError, match=r"checkpoints/4 cannot be read .* there are \[2, 4\]") as e:
         open_checkpoint(None, trained_copy)
     assert "\n" not in str(e.value)
