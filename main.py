@@ -21,7 +21,10 @@ from data_pipelines.errors import UserError
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, FILE.py or FILE.py:preset.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _MODE = flags.DEFINE_enum(
-    "mode", "train", ["train", "eval", "embed", "search", "export", "describe"], "What to do."
+    "mode",
+    "train",
+    ["train", "eval", "embed", "search", "export", "describe", "plan"],
+    "What to do.",
 )
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "All but train: a run's folder or one of its checkpoints; else --workdir."
@@ -31,8 +34,16 @@ _QUERY = flags.DEFINE_list("query", [], "search: files or ids, commas between; n
 _NEIGHBOURS = flags.DEFINE_integer("neighbours", 5, "search: how many of each query.")
 _LICENSE = flags.DEFINE_string("license", "", "export: of the weights, for the model card.")
 _OUTPUT = flags.DEFINE_string("output", None, "export: the file, or folder, to make.")
+_TOPOLOGY = flags.DEFINE_string(
+    "topology",
+    None,
+    "plan, describe: devices, e.g. v5e:4x4, v5p:2x2x4, cpu:8, gpu; see docs/scale.md.",
+)
+_JSON = flags.DEFINE_string("json", "plan.json", "plan: file to write, and a page beside it.")
 _RESUME = flags.DEFINE_bool("resume", False, "Go on in --workdir although the config differs.")
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete the run in --workdir first.")
+_OVERWRITE = flags.DEFINE_bool(
+    "overwrite", False, "Delete the run in --workdir (eval: in its finetune folders) first."
+)
 
 
 def main(argv: list[str]) -> int:
@@ -40,10 +51,9 @@ def main(argv: list[str]) -> int:
     if len(argv) > 1:
         raise UserError(f"unknown argument {argv[1]!r}; flags look like --workdir=DIR")
     if _MODE.value == "describe":
-        from cvrl_jax.describe import describe
-
-        print(json.dumps(describe(_needed_config())))
-        return 0
+        return _describe()
+    if _MODE.value == "plan":
+        return _plan()
     if _WORKDIR.value is None:
         raise UserError("--workdir=DIR is needed: the folder of the run")
     _set_up_logging()
@@ -78,7 +88,9 @@ def main(argv: list[str]) -> int:
         checkpoint = pathlib.Path(_CHECKPOINT.value or workdir)
         command = shlex.join(["python", *sys.argv])
         try:
-            result = evaluate_checkpoint(_CONFIG.value, checkpoint, workdir, command)
+            result = evaluate_checkpoint(
+                _CONFIG.value, checkpoint, workdir, command, _OVERWRITE.value
+            )
         except Stopped as stopped:
             print(stopped, file=sys.stderr)
             return 128 + stopped.signal
@@ -92,6 +104,39 @@ def main(argv: list[str]) -> int:
         checkpoint = pathlib.Path(_CHECKPOINT.value or workdir)
         result = embed_checkpoint(_CONFIG.value, checkpoint, workdir)
     print(json.dumps(result))
+    return 0
+
+
+def _describe() -> int:
+    from cvrl_jax.describe import describe, state_table
+    from cvrl_jax.parallel.describe import sharding_table
+    from cvrl_jax.plan.chips import parse_topology
+
+    config = _needed_config()
+    devices = parse_topology(_TOPOLOGY.value).devices or None if _TOPOLOGY.value else None
+    described = describe(config, devices)
+    print(sharding_table(state_table(config, devices)), file=sys.stderr)
+    print(json.dumps(described))
+    return 0
+
+
+def _plan() -> int:
+    from cvrl_jax.plan.chips import parse_topology
+    from cvrl_jax.plan.devices import prepare_environment
+
+    if _TOPOLOGY.value is None:
+        raise UserError("--mode=plan needs --topology, e.g. --topology=v5e:4x4")
+    topology = parse_topology(_TOPOLOGY.value)
+    config, target = _needed_config(), pathlib.Path(_JSON.value)
+    prepare_environment(topology)  # before JAX looks for devices
+    from cvrl_jax.plan.page import summary
+    from cvrl_jax.plan.plan import plan
+
+    _set_up_logging()
+    result = plan(config, topology, target)
+    print(summary(result), file=sys.stderr)
+    keys = ("fits", "bytes_per_chip", "hbm_bytes", "flops_per_chip", "model_flops_per_chip")
+    print(json.dumps({key: result[key] for key in keys} | {"written": str(target)}))
     return 0
 
 

@@ -37,6 +37,8 @@ CORE = [
     "usearch>=2.26",
     "webvtt-py>=0.5",
 ]
+# The compiler of TPUs, for machines without one; it must know the jax beside it.
+PLAN = ["libtpu>=0.0.40"]
 PREPARE = ["apache-beam>=2.61"]
 TORCH = ["pytorchvideo>=0.1.5", "torch>=2.6", "torchvision>=0.21"]
 EXPORT = [*TORCH, "onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.2", "transformers>=4.46"]
@@ -67,6 +69,7 @@ setup(
     packages=find_packages(include=["cvrl_jax*", "data_pipelines*", "configs*"]),
     package_data={
         "cvrl_jax.observe.report": ["*.html.j2"],
+        "cvrl_jax.plan": ["*.html.j2"],
         "cvrl_jax.search": ["*.html.j2"],
         "data_pipelines.census": ["census.html.j2"],
     },
@@ -77,6 +80,7 @@ setup(
         "dev": DEV,
         "export": EXPORT,
         "gcs": ["gcsfs>=2024.2"],
+        "plan": PLAN,
         "prepare": PREPARE,
         "s3": ["s3fs>=2024.2"],
         "tfds": TFDS,

@@ -5,8 +5,9 @@ Command:
 
 The videos are of the GRID corpus: one speaker, a sentence each, its own for every video; the list
 has columns path, text and split. They are prepared once, 64 pixels high. Every row is a plain run
-of main.py with a preset :tiny; the flags that make it that row stand below. A run that is there is not repeated. Step times leave out the
-wait for data; memory is the largest resident size of the whole process.
+of main.py with a preset :tiny; the flags that make it that row stand below. A run that is there is
+not repeated. Step times leave out the wait for data; memory is the largest resident size of the
+whole process.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ ROWS = {
     "own towers, DropToken 75 %": ("vatt_mbs", 0.75),
     "one shared tower, DropToken 50 %": ("vatt_ma_medium", 0.5),
 }
-# Of 3 s of video at 25 frames a second: 32 frames, every second, and their 2.56 s of sound at 8 kHz.
+# Of 3 s at 25 frames a second: 32 frames, every second one, and their 2.56 s of sound at 8 kHz.
 DATA = (
     "--config.data.source=records",
     *("--config.data.frames=32", "--config.data.stride=2", "--config.data.size=48"),

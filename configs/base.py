@@ -63,6 +63,8 @@ def get_config() -> ConfigDict:
     data.power = 1.0  # exponent of the decreasing and increasing laws
     data.crop_area = (0.3, 1.0)  # random resized crop: fraction of the frame
     data.crop_aspect = (0.5, 2.0)  # random resized crop: width / height
+    data.last_batch = "drop"  # the last videos of a training epoch, too few for a batch: drop | pad
+    # (a batch filled up with black clips that count for nothing; evaluations always pad)
     data.workers = config_dict.placeholder(int)  # processes that decode; None = one per core, for
     # moving_shapes 0; 0 = threads of this process, which nothing can stop if a decoder hangs
     data.max_seconds = 60.0  # for one video; then it is given up as unreadable
@@ -85,7 +87,9 @@ def get_config() -> ConfigDict:
     model.padding = "same"  # same (TensorFlow, the reference) | symmetric (PyTorch)
     model.normalization = "none"  # of pixels in [0, 1]: none | kinetics | slowfast | imagenet; what
     # imported weights were made with (torchvision's video, pytorchvideo's, image networks)
-    model.dtype = "bfloat16"  # of activations; parameters and BatchNorm statistics are float32
+    model.remat = "none"  # kept for the backward pass: none (= everything) | dots (products and
+    # convolutions) | block (inputs of blocks: least memory, about a third more arithmetic)
+    model.dtype = "bfloat16"  # of activations (or float32); parameters, statistics, logits: float32
 
     config.head = head = ConfigDict()
     head.hidden = 2048  # width of the hidden layers
@@ -118,9 +122,19 @@ def get_config() -> ConfigDict:
 
     optimizer.layer_decay = 1.0  # learning rate of a layer = this times that of the one above it
 
-    config.parallel = ConfigDict()
-    config.parallel.fsdp = False  # split parameters and optimizer state over the devices, instead
-    # of a copy on each
+    # How the devices share the work (docs/scale.md); --mode=plan says what fits.
+    config.parallel = parallel = ConfigDict()
+    parallel.mesh = mesh = ConfigDict()  # their product is the number of devices
+    mesh.replica = 1  # shares the batch, each with a whole state
+    mesh.data = -1  # shares the batch, and with fsdp the state; -1 = what the others leave
+    mesh.model = 1  # shares the layers of transformers, with tensor
+    parallel.preset = "data_parallel"  # data_parallel (a copy of the state on every device) | fsdp
+    # (large arrays split over data) | tensor (transformers over model) | fsdp_tensor
+    parallel.rules = ()  # pairs (regular expression, axes) that come before the preset's, see
+    # cvrl_jax/parallel/rules.py; --mode=describe shows what became of each array
+    parallel.chunks = 1  # towers see the batch in so many parts, the loss sees it whole: less
+    # memory, a third more arithmetic, the same gradient but for BatchNorm within towers
+    parallel.accumulate = 1  # the loss, too, sees it in parts (supervised, byol); each is a batch
 
     config.eval = evaluation = ConfigDict()
     evaluation.every = 5_000  # steps between quick evaluations; 0 = only before and after training
@@ -149,7 +163,7 @@ def get_config() -> ConfigDict:
     linear.learning_rate = 32.0
     linear.epochs = 100
     linear.batch_size = 1024
-    linear.l2 = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # lbfgs: strengths to choose from
+    linear.l2 = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # lbfgs: strengths to choose from
     linear.validation_share = 0.2  # lbfgs: of each class's training videos, to choose by
     evaluation.attentive = attentive = ConfigDict()  # V-JEPA's recipe, on cached tokens; of a
     # network without tokens on the views
@@ -161,7 +175,7 @@ def get_config() -> ConfigDict:
     evaluation.few_shot = few_shot = ConfigDict()
     few_shot.shots = (1, 5, 10)  # labelled videos of each class
     few_shot.draws = 5  # of which videos; the mean over them is told
-    few_shot.l2 = 1e-3  # strength of regularisation
+    few_shot.l2 = 1e-2  # strength of regularisation
     evaluation.semi_supervised = ConfigDict()
     evaluation.semi_supervised.shares = (0.01, 0.1)  # of each class's labels; probe as in `linear`
 

@@ -26,7 +26,7 @@ def get_config(preset: str = "") -> ConfigDict:
     model.pooling = "mean"  # mean of the tokens | agg (a learned token)
     model.drop_token = 0.0  # share of tokens left out in training
     model.dropout = 0.0
-    model.remat = False  # recompute in the backward pass: less memory, a third more time
+    model.remat = "none"  # kept for the backward pass, see base.py
     model.dtype = "bfloat16"  # of activations; parameters are float32
     config.optimizer.update(
         name="adamw", learning_rate=3e-4, betas=(0.9, 0.95), weight_decay=0.05, warmup_steps=5_000

@@ -21,7 +21,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.name = "vatt_lbs"
     config = vatt(config, preset, video="large")
     if preset != "tiny":
-        config.model.video.remat = True
-        config.model.audio.remat = True
-        config.parallel.fsdp = True
+        config.model.video.remat = "block"
+        config.model.audio.remat = "block"
+        config.parallel.preset = "fsdp"
     return config

@@ -34,7 +34,9 @@ _LAYER = re.compile(r"stem|stage\d+_block\d+|block\d+")  # modules whose output 
 FEATURES = "features"
 
 
-def compare(name: str, opened: Opened, sources: Sources, workdir: pathlib.Path) -> Judged:
+def compare(
+    name: str, opened: Opened, sources: Sources, workdir: pathlib.Path, overwrite: bool
+) -> Judged:
     """Linear CKA between the layers of two checkpoints, or of one with itself.
 
     Both see the same videos, each in clips as its own run has them.
@@ -46,7 +48,7 @@ def compare(name: str, opened: Opened, sources: Sources, workdir: pathlib.Path) 
     Raises:
       UserError: no section `eval.cka`, or nothing that both can read.
     """
-    del workdir
+    del workdir, overwrite  # it leaves nothing behind
     if "cka" not in opened.config.eval:
         raise UserError("CKA needs the section eval.cka: use --config=configs/eval/cka.py")
     settings = opened.config.eval.cka

@@ -8,24 +8,29 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict, config_dict
 
 from cvrl_jax import augment
 from cvrl_jax import config_ranges as ranges
 from cvrl_jax.evaluation.protocols import ON_CHECKPOINTS, PROTOCOLS
 from cvrl_jax.evaluation.specs import evaluation_spec, training_spec
+from cvrl_jax.layout import check_layout
 from cvrl_jax.methods import create_method
 from cvrl_jax.optim import create_optimizer
-from cvrl_jax.parallel.mesh import check_divisible
 from data_pipelines.errors import UserError
 from data_pipelines.spec import InputSpec
 from data_pipelines.suggest import nearest
 
 
-def validate(config: ConfigDict) -> None:
+def validate(config: ConfigDict, devices: int | None = None) -> None:
     """Raises a UserError naming the field, its value and the nearest right one.
 
     Builds method, optimizer and specs from the config, none of which allocates an array.
+
+    Args:
+      config: the experiment.
+      devices: how many it is to run on; None = all there are.
     """
     _check_ranges(config)
     _check_data(config)
@@ -41,17 +46,17 @@ def validate(config: ConfigDict) -> None:
         _check(f"optimizer.{field}", value, inside, "must lie in [0, 1)")
     decay = config.optimizer.layer_decay
     _check("optimizer.layer_decay", decay, 0 < decay <= 1, "must lie in (0, 1]")
-    check_divisible(config.batch_size, "config.batch_size")
     augment.views(config.augment.recipe)
     create_optimizer(config.optimizer, config.steps, config.batch_size)
-    inputs = create_method(config, classes=2).inputs
+    method = create_method(config, classes=2)
+    check_layout(config, method, jax.device_count() if devices is None else devices)
     for protocol in config.eval.protocols:
         if protocol in ON_CHECKPOINTS:
             raise UserError(
                 f"config.eval.protocols has {protocol!r}, which starts from a finished run: use "
                 "--mode=eval --workdir=RUN"
             )
-    _check_protocols(config, inputs)
+    _check_protocols(config, method.inputs)
 
 
 def validate_evaluation(config: ConfigDict, inputs: InputSpec) -> None:

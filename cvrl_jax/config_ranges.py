@@ -76,6 +76,7 @@ NOT_NEGATIVE = (
 ONE_OF = {
     "data.source": SOURCES,
     "data.stride_unit": ("frames", "seconds"),
+    "data.last_batch": ("drop", "pad"),
     "data.sampling": ("decreasing", "uniform", "increasing", "same"),
     "eval.crops": (1, 3),
     "eval.view_mean": VIEW_MEANS,

@@ -34,8 +34,9 @@ from data_pipelines.sources import Sources
 
 log = logging.getLogger(__name__)
 
-# Protocol -> (its name, the checkpoint, the videos, a folder for what it leaves behind).
-_RUN: dict[str, Callable[[str, Opened, Sources, pathlib.Path], Judged]] = {
+# Protocol -> (its name, the checkpoint, the videos, a folder for what it leaves behind, whether
+# what another recipe left there may be deleted).
+_RUN: dict[str, Callable[[str, Opened, Sources, pathlib.Path, bool], Judged]] = {
     "finetune": finetune,
     "semi_supervised_finetune": semi_supervised_finetune,
     "cka": compare,
@@ -66,6 +67,7 @@ def evaluate_checkpoint(
     checkpoint: pathlib.Path,
     workdir: pathlib.Path,
     command: str | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Runs the protocols of `config.eval` on a checkpoint.
 
@@ -74,6 +76,7 @@ def evaluate_checkpoint(
       checkpoint: likewise.
       workdir: where results go; made where it is missing.
       command: what was typed, for the report.
+      overwrite: delete fine-tuned runs of another recipe in `workdir`.
 
     Returns:
       What is also in the file `written`: `recipe`, `protocols`, `checkpoint`, `step`, `seed`, all
@@ -91,7 +94,7 @@ def evaluate_checkpoint(
     for value, its_config in _repeated(config):
         one = dataclasses.replace(opened, config=its_config)
         place = workdir if value is None else workdir / f"{config.eval.repeat.field}_{value}"
-        rounds.append(_judge(one, place))
+        rounds.append(_judge(one, place, overwrite))
         log.info("%s %s: %s", recipe, "" if value is None else value, rounds[-1].metrics)
     metrics = mean_and_spread([one.metrics for one in rounds])
     workdir.mkdir(parents=True, exist_ok=True)
@@ -120,7 +123,7 @@ def evaluate_checkpoint(
     return finite(summary | {"written": str(workdir / f"{name}.json")})
 
 
-def _judge(opened: Opened, workdir: pathlib.Path) -> _Round:
+def _judge(opened: Opened, workdir: pathlib.Path, overwrite: bool) -> _Round:
     config = opened.config
     sources = sources_of(config)
     check_labels(sources, tuple(config.eval.protocols))
@@ -131,14 +134,16 @@ def _judge(opened: Opened, workdir: pathlib.Path) -> _Round:
         network = _for(sources, opened.classes, opened.network)
         results = evaluate(network, sources, config, frozen)
         if results is None:
-            why = sources.no_test_because or "no labelled video can be read"
+            why = sources.no_test_because or (
+                f"no labelled video of {sources.train.name} can be read; the log names the reasons"
+            )
             raise UserError(f"nothing to evaluate on: {why}")
         health = dict(results.health)
         left_out = listed(results.left_out)
         by_protocol = {name: found.metrics for name, found in results.findings.items()}
     for name in config.eval.protocols:
         if name in _RUN:
-            judged = _RUN[name](name, opened, sources, workdir)
+            judged = _RUN[name](name, opened, sources, workdir, overwrite)
             by_protocol[name] = judged.metrics
             left_out += judged.left_out
             files |= judged.files

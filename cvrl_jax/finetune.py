@@ -38,25 +38,37 @@ class Judged:
     files: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def finetune(name: str, opened: Opened, sources: Sources, workdir: pathlib.Path) -> Judged:
+def finetune(
+    name: str, opened: Opened, sources: Sources, workdir: pathlib.Path, overwrite: bool
+) -> Judged:
     """Fine-tunes on all training videos and tests the classifier on all views of test videos.
 
     The run is in `workdir`/finetune; the same request goes on with it, or finds it finished.
 
+    Args:
+      name: of the protocol.
+      opened: what it starts from, and the recipe.
+      sources: the videos.
+      workdir: see above.
+      overwrite: delete a run of another recipe there.
+
     Returns:
       <name>_top1, _top5, _ece; of several labels per video <name>_map, _auc and _dprime.
+
+    Raises:
+      UserError: the data has folds in place of training videos.
     """
-    share = opened.config.data.train_share
-    return _fine_tuned(name, opened, len(sources.train), share, workdir / "finetune")
+    share, folder = opened.config.data.train_share, workdir / "finetune"
+    return _fine_tuned(name, opened, sources, len(sources.train), share, folder, overwrite)
 
 
 def semi_supervised_finetune(
-    name: str, opened: Opened, sources: Sources, workdir: pathlib.Path
+    name: str, opened: Opened, sources: Sources, workdir: pathlib.Path, overwrite: bool
 ) -> Judged:
     """Fine-tunes on each of `eval.semi_supervised.shares` of the labels.
 
     The videos are those of the protocol `semi_supervised`; their ids are in
-    `workdir`/labelled_<percent>pct.txt.
+    `workdir`/labelled_<percent>pct.txt. Otherwise as `finetune`.
 
     Returns:
       semi_supervised_<percent>pct_finetune_top1 and so on.
@@ -77,7 +89,8 @@ def semi_supervised_finetune(
         ids = [labelled.info(index).id for index in range(len(labelled))]
         listing.write_text("".join(f"{i}\n" for i in ids), encoding="utf-8")
         folder = workdir / f"finetune_{percent}"
-        found = _fine_tuned(f"{title}_finetune", opened, len(labelled), share, folder)
+        what = f"{title}_finetune", opened, sources, len(labelled), share, folder, overwrite
+        found = _fine_tuned(*what)
         metrics |= found.metrics
         left_out += found.left_out
         files |= {f"{key}_{percent}": value for key, value in found.files.items()}
@@ -86,12 +99,23 @@ def semi_supervised_finetune(
 
 
 def _fine_tuned(
-    name: str, opened: Opened, videos: int, share: float, workdir: pathlib.Path
+    name: str,
+    opened: Opened,
+    sources: Sources,
+    videos: int,
+    share: float,
+    workdir: pathlib.Path,
+    overwrite: bool,
 ) -> Judged:
+    if sources.folds is not None:
+        raise UserError(
+            f"{sources.train.name} has folds and no training videos of its own; fine-tuning on it "
+            "would train on what it tests: give a list with a split, see docs/data.md"
+        )
     config = finetune_config(opened.config, opened.path, videos)
     config.data.train_share = share
     config.name = file_name(name)
-    summary = train(config, workdir)
+    summary = train(config, workdir, overwrite=overwrite)
     last = Workdir(workdir).read_metrics()[-1]
     found = {
         f"{name}_{metric.removeprefix('classifier_')}": value

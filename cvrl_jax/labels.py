@@ -48,9 +48,9 @@ def check_labels(sources: Sources, protocols: Collection[str]) -> None:
     unseen = sorted(sources.test.classes[label] for label in tested - learned)
     if unseen:
         raise UserError(
-            f"{len(unseen)} classes of {sources.test.name} are in its test videos alone and cannot "
-            f"be learned ({', '.join(unseen[:_SHOWN])}{', ...' if len(unseen) > _SHOWN else ''}); "
-            "check the labels and the split, or remove these videos"
+            f"{sources.test.name}: no training video of {len(unseen)} of the classes tested on "
+            f"({', '.join(unseen[:_SHOWN])}{', ...' if len(unseen) > _SHOWN else ''}); check the "
+            "labels and the split, or remove these videos"
         )
 
 

@@ -12,8 +12,11 @@ import optax
 from flax import struct
 from jax.sharding import Mesh
 
+from cvrl_jax.gradients import loss_and_gradients
 from cvrl_jax.methods.base import Batch, Method, Variables
+from cvrl_jax.models.precision import check_kept
 from cvrl_jax.parallel.mesh import batch_sharding, in_mesh, put_batch, replicated
+from cvrl_jax.parallel.rules import Rules
 from cvrl_jax.parallel.sharding import state_shardings
 
 Metrics = dict[str, jax.Array]
@@ -41,15 +44,22 @@ def create_state(
     optimizer: optax.GradientTransformation,
     seed: int,
     mesh: Mesh,
-    fsdp: bool = False,
+    rules: Rules = (),
 ) -> TrainState:
     """Initialises the state on the devices; the same numbers for any number of them."""
-    shardings = _shardings(method, optimizer, mesh, fsdp)
+    shardings = _shardings(method, optimizer, mesh, rules)
     return jax.jit(_init(method, optimizer, seed), out_shardings=shardings)()
 
 
+def state_shapes(method: Method, optimizer: optax.GradientTransformation) -> TrainState:
+    """The shapes and types of the state; allocates nothing."""
+    shapes = jax.eval_shape(_init(method, optimizer, seed=0))
+    check_kept(shapes)
+    return shapes
+
+
 def abstract_state(
-    method: Method, optimizer: optax.GradientTransformation, mesh: Mesh, fsdp: bool = False
+    method: Method, optimizer: optax.GradientTransformation, mesh: Mesh, rules: Rules = ()
 ) -> TrainState:
     """The shapes, types and shardings of the state; allocates nothing.
 
@@ -57,23 +67,23 @@ def abstract_state(
       method: whose state.
       optimizer: likewise.
       mesh: the devices.
-      fsdp: whether large arrays are split over them, see `parallel.sharding`.
+      rules: how arrays are split over them, see `parallel.rules`; () = a copy on each.
     """
-    shapes = jax.eval_shape(_init(method, optimizer, seed=0))
+    shapes = state_shapes(method, optimizer)
     return jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         shapes,
-        state_shardings(shapes, mesh, fsdp),
+        state_shardings(shapes, mesh, rules),
     )
 
 
 def _shardings(
-    method: Method, optimizer: optax.GradientTransformation, mesh: Mesh, fsdp: bool
+    method: Method, optimizer: optax.GradientTransformation, mesh: Mesh, rules: Rules
 ) -> Any:
     """Of the state: one for all its arrays, or a tree of them."""
-    if not fsdp:
+    if not rules:
         return replicated(mesh)
-    return jax.tree.map(lambda leaf: leaf.sharding, abstract_state(method, optimizer, mesh, fsdp))
+    return jax.tree.map(lambda leaf: leaf.sharding, abstract_state(method, optimizer, mesh, rules))
 
 
 def _init(
@@ -96,22 +106,33 @@ def make_train_step(
     schedule: optax.Schedule,
     seed: int,
     mesh: Mesh,
-    fsdp: bool = False,
+    rules: Rules = (),
+    *,
+    chunks: int = 1,
+    accumulate: int = 1,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """Builds the jitted update; the state passed in is donated.
 
     The randomness of a step is `fold_in(key(seed), step)`, so that a resumed run repeats it.
+
+    Args:
+      method: what is learned.
+      optimizer: of its parameters.
+      schedule: learning rate by step, for the log.
+      seed: of the steps' randomness.
+      mesh: the devices.
+      rules: how the state is split over them, see `parallel.rules`.
+      chunks: see `loss_and_gradients`.
+      accumulate: likewise.
     """
 
     @in_mesh(mesh)
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         params = state.variables["params"]
-
-        def loss_fn(params: Any) -> tuple[jax.Array, Any]:
-            return method.loss(state.variables | {"params": params}, batch, key)
-
-        (loss, aux), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
+        (loss, aux), grads = loss_and_gradients(
+            method, state.variables, batch, key, chunks=chunks, accumulate=accumulate
+        )
         updates, opt_state = optimizer.update(grads, state.opt_state, params)
         step = state.step + 1
         variables = method.after_update(
@@ -122,12 +143,12 @@ def make_train_step(
             "loss": loss,
             "learning_rate": schedule(state.step),
             "gradient_norm": optax.tree.norm(grads),
-            "invalid_examples": jnp.sum(~batch["valid"]),
+            "invalid_examples": jnp.sum(~batch["valid"] & (batch["index"] >= 0)),  # not padding
         }
         metrics |= aux.metrics | collapse_monitors(aux.features, batch["valid"])
         return TrainState(step, variables, opt_state), metrics
 
-    shardings = _shardings(method, optimizer, mesh, fsdp)
+    shardings = _shardings(method, optimizer, mesh, rules)
     return jax.jit(
         train_step,
         in_shardings=(shardings, batch_sharding(mesh)),

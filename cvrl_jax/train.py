@@ -22,6 +22,7 @@ from cvrl_jax.evaluation.protocols import QUICK
 from cvrl_jax.evaluation.suite import Results, evaluate, sources_of
 from cvrl_jax.init_from import load_tower, with_tower
 from cvrl_jax.interrupt import StopRequest
+from cvrl_jax.layout import rules_of, step_options
 from cvrl_jax.methods import Method, Variables, create_method
 from cvrl_jax.network import make_network
 from cvrl_jax.observe.progress import Progress, StepTimer
@@ -99,6 +100,7 @@ def train(
         method.inputs,
         batch_size=config.batch_size,
         seed=config.seed,
+        last_batch=config.data.last_batch,
         workers=workers,
         timeout=timeout,
     )
@@ -124,18 +126,20 @@ def _fit(
 ) -> tuple[int, Results | None]:
     """Restores or makes the state and runs the loop; returns the last step and its evaluation."""
     # --- step and state: the checkpoint's, or a fresh one
-    mesh, fsdp = make_mesh(), config.parallel.fsdp
+    mesh, rules = make_mesh(config.parallel.mesh), rules_of(config)
     optimizer, schedule = create_optimizer(config.optimizer, config.steps, config.batch_size)
-    step_fn = make_train_step(method, optimizer, schedule, config.seed, mesh, fsdp)
+    step_fn = make_train_step(
+        method, optimizer, schedule, config.seed, mesh, rules, **step_options(config)
+    )
     network = make_network(method, mesh, config.eval.batch_size)
     bad = BadExamples(sources.train, folder.bad_examples, config.data.max_bad_fraction)
     checkpoints = Checkpoints(
         folder.checkpoints, keep=config.checkpoint.keep, keep_best=config.checkpoint.keep_best
     )
-    restored = checkpoints.restore(abstract_state(method, optimizer, mesh, fsdp))
+    restored = checkpoints.restore(abstract_state(method, optimizer, mesh, rules))
     if restored is None:
         restored_step = -1
-        state = create_state(method, optimizer, config.seed, mesh, fsdp)
+        state = create_state(method, optimizer, config.seed, mesh, rules)
         if tower is not None:
             state = with_tower(state, tower)
     else:

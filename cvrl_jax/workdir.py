@@ -12,8 +12,17 @@ from ml_collections import ConfigDict
 from cvrl_jax.config import differences, plain
 from data_pipelines.errors import UserError
 
-# Fields that change how a run is carried out, but none of its numbers.
-_FREE = ("data.workers", "log.", "checkpoint.", "name")
+# Fields that change how a run is carried out, but none of its numbers (the layout on the devices:
+# none but the order of sums).
+_FREE = (
+    "data.workers",
+    "log.",
+    "checkpoint.",
+    "name",
+    "parallel.mesh",
+    "parallel.preset",
+    "parallel.rules",
+)
 
 _WRITTEN = (
     "config.json",
@@ -26,6 +35,11 @@ _WRITTEN = (
     "tensorboard",
     "wandb*",
     "eval_*.json",
+    "eval_*.html",
+    "results.csv",
+    "finetune",
+    "finetune_*pct",
+    "labelled_*pct.txt",
     "embeddings*",
     "neighbours.html",
 )

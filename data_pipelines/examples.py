@@ -14,6 +14,9 @@ from data_pipelines.video import Source, Video, VideoInfo
 
 Example = dict[str, np.ndarray | np.generic]
 
+PADDING = -1
+"""In place of a video's index: none. Fills up a batch that there are too few videos for."""
+
 _TICK = 1e-6  # seconds; the grid that stands in for frames when the stride is in seconds
 # Seconds by which a frame may come late and still be the one shown: container times are rounded,
 # often to milliseconds, and a stride of 1/30 s in a 30 fps video must step by exactly one frame.
@@ -24,8 +27,10 @@ def load_example(source: Source, spec: InputSpec, index: int, rng: np.random.Gen
     """Opens, samples, decodes and crops video `index`; `rng` decides clips and crops.
 
     Sound and sentences come as far as `spec` asks for them. A video that cannot be read comes as
-    `stand_in`.
+    `stand_in`, and so does `PADDING`, without a reason.
     """
+    if index == PADDING:
+        return stand_in(source, spec, PADDING, "")
     info = source.info(index)
     example: Example = {}
     try:
@@ -52,8 +57,9 @@ def load_example(source: Source, spec: InputSpec, index: int, rng: np.random.Gen
 def stand_in(source: Source, spec: InputSpec, index: int, reason: str) -> Example:
     """Black frames with `valid` False and the reason in `error`, which never reaches the device.
 
-    There is no sound, and no sentence.
+    There is no sound, and no sentence. A video has its label; `PADDING` has -1.
     """
+    label = label_of(source, source.info(max(index, 0)))
     example: Example = {name: np.zeros(*array) for name, array in spec.arrays.items()}
     if spec.audio is not None:
         example["audio_valid"] = np.zeros(spec.views, bool)
@@ -61,7 +67,7 @@ def stand_in(source: Source, spec: InputSpec, index: int, reason: str) -> Exampl
         example["text"] = np.zeros((spec.text.sentences, spec.text.tokens), np.int32)
     return example | {
         "index": np.int64(index),
-        "label": label_of(source, source.info(index)),
+        "label": np.full_like(label, -1) if index == PADDING else label,
         "start": np.zeros(spec.views, np.float32),
         "valid": np.bool_(False),
         "error": np.str_(reason),

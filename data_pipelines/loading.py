@@ -33,7 +33,7 @@ class Ticket:
     """One example to make.
 
     Attributes:
-      index: which video.
+      index: which video, or `PADDING`.
       entropy: seeds what decides its clips and crops; each >= 0.
     """
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from data_pipelines.examples import PADDING
 from data_pipelines.loading import Loader, Ticket, create_loader
-from data_pipelines.order import TrainOrder
+from data_pipelines.order import LastBatch, TrainOrder
 from data_pipelines.spec import InputSpec
 from data_pipelines.video import Source
 
@@ -38,6 +39,8 @@ class TrainBatches:
       spec: the clips wanted of each.
       batch_size: examples of the global batch, over all hosts.
       seed: fixes order, clips and crops together with the position in the stream.
+      last_batch: whether the last videos of an epoch, too few for a batch, are left out ("drop")
+        or get one that is filled up as in `evaluation_batches` ("pad").
       workers: worker processes; 0 reads in threads of this process.
       host: (index, count) of this process; it gets the index-th of count equal runs of each batch,
         so that the parts of all hosts, one after the other, are the batch.
@@ -54,11 +57,12 @@ class TrainBatches:
         *,
         batch_size: int,
         seed: int,
+        last_batch: LastBatch = "drop",
         workers: int = 0,
         host: tuple[int, int] = (0, 1),
         timeout: float = TIMEOUT_S,
     ) -> None:
-        self._order = TrainOrder(source, batch_size, seed, host)
+        self._order = TrainOrder(source, batch_size, seed, host, last_batch)
         self._spec = spec
         ahead = _examples_ahead(spec, self._order.rows, workers)
         self._reader = _Reader(
@@ -112,22 +116,21 @@ def evaluation_batches(
     timeout: float = TIMEOUT_S,
     first: int = 0,
 ) -> Iterator[Batch]:
-    """Yields every video from `first` on once, in order; the last batch is padded.
+    """Yields every video from `first` on once, in order; `PADDING` fills up the last batch.
 
-    Padding has `valid` False, `index` -1 and an empty `error`, which tells it from an unreadable
-    video.
+    It has `valid` False, `index` -1 and an empty `error`, which tells it from an unreadable video.
     """
     ahead = _examples_ahead(spec, batch_size, workers)
     reader = _Reader(
         create_loader(source, spec, workers=workers, ahead=ahead, timeout=timeout), spec, ahead
     )
+    batches = -(-(len(source) - first) // batch_size)
     # Evenly spaced clips need no randomness; where a spec draws, an evaluation draws the same.
-    reader.start(Ticket(index, (index,)) for index in range(first, len(source)))
+    rows = range(first, first + batches * batch_size)
+    reader.start(Ticket(row if row < len(source) else PADDING, (row,)) for row in rows)
     try:
-        for begin in range(first, len(source), batch_size):
-            rows = min(batch_size, len(source) - begin)
-            batch = reader.batch(rows)
-            yield _pad(batch, batch_size - rows) if rows < batch_size else batch
+        for _ in range(batches):
+            yield reader.batch(batch_size)
     finally:
         reader.close()
 
@@ -180,13 +183,3 @@ def _note_absence(batch: Batch) -> None:
     for name, key in (("sound", "audio_valid"), ("a sentence", "text")):
         if key in batch and not batch[key].any():
             log.warning("none of the %d first videos has %s", len(batch["index"]), name)
-
-
-def _pad(batch: Batch, missing: int) -> Batch:
-    padded = {
-        key: np.concatenate([value, np.zeros((missing, *value.shape[1:]), value.dtype)])
-        for key, value in batch.items()
-    }
-    padded["index"][-missing:] = -1
-    padded["label"][-missing:] = -1
-    return padded

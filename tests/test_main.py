@@ -74,6 +74,8 @@ def training(workdir: pathlib.Path, *fields: str) -> list[str]:
         (("--workdir=WORKDIR",), "--config=FILE.py is needed"),
         (("--mode=describe",), "--config=FILE.py is needed"),
         (("--workdir=WORKDIR", "--mode=eval"), "no checkpoint in"),
+        (("--config=configs/eval/knn.py:tny", "--mode=eval"), "did you mean 'tiny'"),
+        (("--config=configs/eval/knn.py", "--config.data.rot=x", "--mode=eval"), "mean 'root'"),
         (("--workdir=WORKDIR", "--mode=export"), "needs --to=FORMAT and --output=FILE"),
         (
             ("--workdir=WORKDIR", "--mode=export", "--to=native", "--output=WORKDIR/x"),
@@ -204,9 +206,27 @@ def test_export_ends_with_one_line_of_json(unbroken, environment, tmp_path):
     assert cvrl_jax.load(output).description.origin["step"] == 30
 
 
+def test_eval_ends_with_one_line_of_json(unbroken, environment, tmp_path):
+    workdir, result = unbroken
+    ended = subprocess.run(
+        command(
+            *("--mode=eval", "--config=configs/eval/knn.py:tiny", f"--checkpoint={workdir}"),
+            *(f"--workdir={tmp_path}", "--config.eval.clips=1", "--config.eval.train_clips=1"),
+            *("--config.eval.knn_k=3", "--config.data.test_videos=8"),
+        ),
+        cwd=REPO,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    (line,) = ended.stdout.splitlines()
+    assert json.loads(line)["knn_top1"] == pytest.approx(result["knn_top1"], abs=1e-6)
+
+
 def test_a_signal_ends_with_its_status_and_one_line(environment, tmp_path):
     process = subprocess.Popen(
-        training(tmp_path / "run", "steps=500", "data.workers=2"),
+        training(tmp_path / "run", "steps=500", "data.workers=2", "eval.protocols=()"),
         cwd=REPO,
         env=environment,
         stdout=subprocess.PIPE,
@@ -225,7 +245,7 @@ def test_a_signal_ends_with_its_status_and_one_line(environment, tmp_path):
 
 def test_tensorflow_is_never_imported():
     program = (
-        "import sys, cvrl_jax.train, cvrl_jax.frozen; "
+        "import sys, cvrl_jax.train, cvrl_jax.evaluate; "
         "sys.exit(any(m.split('.')[0] == 'tensorflow' for m in sys.modules))"
     )
     subprocess.run([sys.executable, "-c", program], cwd=REPO, check=True)

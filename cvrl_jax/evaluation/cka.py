@@ -29,7 +29,7 @@ def linear_cka(x_NxD: np.ndarray, y_NxE: np.ndarray) -> float:
         raise ValueError(f"linear_cka: {len(x_NxD)} and {len(y_NxE)} examples")
     x, y = _centred(x_NxD), _centred(y_NxE)
     norm = _alike(x, x) ** 0.5 * _alike(y, y) ** 0.5
-    return float(_alike(x, y) / norm) if norm > 0 else float("nan")
+    return min(float(_alike(x, y) / norm), 1.0) if norm > 0 else float("nan")
 
 
 def cka_matrix(

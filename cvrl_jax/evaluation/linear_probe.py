@@ -45,7 +45,7 @@ class LinearProbeSettings:
     warmup_fraction: float = 0.05
     epochs: int = 100
     batch_size: int = 1024
-    l2: tuple[float, ...] = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+    l2: tuple[float, ...] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
     validation_share: float = 0.2
 
 

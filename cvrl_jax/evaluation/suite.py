@@ -70,9 +70,9 @@ class Results:
         scores = self.scores_MxC
         if scores is None or self.test.labels_N.ndim == 2:
             return None
-        there_Mx1 = np.isfinite(scores).all(axis=1, keepdims=True)
-        best_M = np.where(there_Mx1, scores, 0).argmax(axis=1)
-        return np.where(there_Mx1[:, 0], best_M, -1)
+        there_M = np.asarray(np.isfinite(scores).all(axis=1))
+        best_M = np.where(there_M[:, None], scores, 0).argmax(axis=1)
+        return np.where(there_M, best_M, -1)
 
     @property
     def left_out(self) -> tuple[tuple[VideoInfo, str], ...]:
@@ -108,8 +108,10 @@ def evaluate(
         sides = {"training": bench.train, **sides}
     unlabelled = [name for name, side in sides.items() if not side.readable().labelled_N.any()]
     left_out = [entry for side in sides.values() for entry in side.left_out]
-    if unlabelled and all(PROTOCOLS[name].needs_labels for name in chosen):
-        log.warning("nothing evaluated: no labelled %s video can be read", unlabelled[0])
+    nothing_read = not bench.test.valid_N.any()
+    if nothing_read or (unlabelled and all(PROTOCOLS[name].needs_labels for name in chosen)):
+        side = "test" if nothing_read else f"labelled {unlabelled[0]}"
+        log.warning("nothing evaluated: no %s video can be read", side)
         for info, reason in left_out:  # no result will carry them
             log.warning("left out, cannot be read: %s: %s", info.path, reason)
         return None
@@ -124,11 +126,12 @@ def evaluate(
 
 
 def _health(test: Features, left_out: int) -> dict[str, float]:
-    health = {"eval_left_out": float(left_out)}
-    if len(test.valid_N):
-        health["eval/feature_std"] = collapse.feature_std(test.mean_NxD)
-        health["eval/rankme"] = collapse.rankme(test.mean_NxD)
-        health["eval/uniformity"] = collapse.uniformity(test.mean_NxD)
+    health = {
+        "eval_left_out": float(left_out),
+        "eval/feature_std": collapse.feature_std(test.mean_NxD),
+        "eval/rankme": collapse.rankme(test.mean_NxD),
+        "eval/uniformity": collapse.uniformity(test.mean_NxD),
+    }
     labelled = test.class_N[test.class_N >= 0]
     if len(labelled):
         health["chance"] = float(np.bincount(labelled).max() / len(labelled))

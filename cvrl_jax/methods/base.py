@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import jax
 from flax import struct
@@ -37,7 +37,11 @@ class Method(Protocol):
 
     Attributes:
       inputs: what `data_pipelines` must deliver.
+      compares_examples: whether an example's loss depends on the others of its batch, as those of
+        contrastive methods do; a batch then cannot be taken for several smaller ones.
     """
+
+    compares_examples: ClassVar[bool]
 
     @property
     def inputs(self) -> InputSpec: ...

@@ -7,6 +7,7 @@ Feichtenhofer et al., CVPR 2021, arXiv 2104.14558.
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from cvrl_jax import losses, models
 from cvrl_jax.augment import Augmentation
 from cvrl_jax.methods import common
 from cvrl_jax.methods.base import Array, Aux, Batch, Variables
-from cvrl_jax.methods.parts import combine, init_part, part, train_part
+from cvrl_jax.methods.parts import combine, init_part, part, train_part, train_tower
 from cvrl_jax.methods.towers import create_tower
 from data_pipelines.spec import InputSpec
 
@@ -37,6 +38,8 @@ class BYOL:
       steps: length of that cosine.
       augmentation: what happens to the clips on the device.
     """
+
+    compares_examples: ClassVar[bool] = False
 
     inputs: InputSpec
     tower: nn.Module
@@ -88,7 +91,7 @@ class BYOL:
     def _project(
         self, variables: Variables, clips: Array, valid: Array, key: Array
     ) -> tuple[Array, Array, Variables]:
-        feature, tower = train_part(self.tower, variables, "tower", clips, valid, key)
+        feature, tower = train_tower(self.tower, variables, "tower", clips, valid, key)
         projection, head = train_part(self.head, variables, "head", feature, valid, key)
         return feature, projection, combine(tower=tower, head=head)
 

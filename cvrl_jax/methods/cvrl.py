@@ -7,6 +7,7 @@ arXiv 2008.03800.
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -16,7 +17,7 @@ from cvrl_jax import losses, models
 from cvrl_jax.augment import Augmentation
 from cvrl_jax.methods import common
 from cvrl_jax.methods.base import Array, Aux, Batch, Variables
-from cvrl_jax.methods.parts import combine, train_part
+from cvrl_jax.methods.parts import combine, train_part, train_tower
 from cvrl_jax.methods.towers import create_tower
 from data_pipelines.spec import InputSpec
 
@@ -32,6 +33,8 @@ class CVRL:
       temperature: of the softmax over candidates.
       augmentation: what happens to the clips on the device.
     """
+
+    compares_examples: ClassVar[bool] = True
 
     inputs: InputSpec
     tower: nn.Module
@@ -81,7 +84,7 @@ def contrast(
     views = clips_NxVxTxHxWx3.shape[1]
     valid = jnp.repeat(valid_N, views)
     clips = common.merge_views(clips_NxVxTxHxWx3)
-    feature, tower_state = train_part(tower, variables, "tower", clips, valid, key)
+    feature, tower_state = train_tower(tower, variables, "tower", clips, valid, key)
     projection, head_state = train_part(head, variables, "head", feature, valid, key)
     z = common.split_views(projection, views)
     loss = losses.info_nce(z[:, 0], z[:, 1], temperature, valid_N)

@@ -12,6 +12,7 @@ import jax
 from flax import linen as nn
 
 from cvrl_jax.methods.base import Array, Variables
+from cvrl_jax.parallel.chunks import map_chunks
 
 
 def combine(**parts: Any) -> Variables:
@@ -54,6 +55,22 @@ def train_part(
     return module.apply(
         part(variables, name), x, train=True, valid=valid, mutable=["batch_stats"], rngs=rngs
     )
+
+
+def train_tower(
+    module: nn.Module, variables: Variables, name: str, x: Any, valid: Any, key: Array
+) -> tuple[Any, Any]:
+    """`train_part` for the large parts: chunk by chunk where the trainer is short of memory.
+
+    See `parallel.chunks`. BatchNorm's statistics are then those of a chunk, and what it keeps is
+    their mean.
+    """
+
+    def on_rows(rows: Any, rows_key: Array) -> tuple[Any, Any]:
+        rows_x, rows_valid = rows
+        return train_part(module, variables, name, rows_x, rows_valid, rows_key)
+
+    return map_chunks(on_rows, (x, valid), key)
 
 
 def eval_part(module: nn.Module, variables: Variables, name: str, x: Any) -> Any:

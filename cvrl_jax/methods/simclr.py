@@ -7,6 +7,7 @@ arXiv 2002.05709; CVRL's own baseline without video.
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -34,6 +35,8 @@ class SimCLR:
       temperature: of the softmax over candidates.
       augmentation: what happens to the clips on the device.
     """
+
+    compares_examples: ClassVar[bool] = True
 
     inputs: InputSpec
     tower: nn.Module

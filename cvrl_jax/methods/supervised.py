@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from cvrl_jax import losses, models
 from cvrl_jax.augment import Augmentation, Mixing
 from cvrl_jax.methods import common
 from cvrl_jax.methods.base import Array, Aux, Batch, Variables
-from cvrl_jax.methods.parts import combine, eval_part, part, stream, train_part
+from cvrl_jax.methods.parts import combine, eval_part, part, stream, train_tower
 from cvrl_jax.methods.towers import create_tower
 from data_pipelines.errors import UserError
 from data_pipelines.spec import InputSpec
@@ -33,6 +34,8 @@ class Supervised:
       mixing: how examples are mixed with others of the batch.
       label_smoothing: share of the target spread over all classes, in [0, 1).
     """
+
+    compares_examples: ClassVar[bool] = False
 
     inputs: InputSpec
     tower: nn.Module
@@ -58,7 +61,7 @@ class Supervised:
         clips = common.merge_views(self.augment(batch, key))
         counts = valid & (labels >= 0 if labels.ndim == 1 else jnp.ones_like(valid))
         clips, share_B = self.mixing(stream(key, "mixing"), clips, counts)
-        feature, tower_state = train_part(self.tower, variables, "tower", clips, valid, key)
+        feature, tower_state = train_tower(self.tower, variables, "tower", clips, valid, key)
         rngs = {"dropout": stream(key, "head")}
         head = part(variables, "head")
         logits = jnp.asarray(self.head.apply(head, feature, train=True, rngs=rngs))

@@ -109,6 +109,13 @@ def with_shared_encoder(variables: Variables) -> Variables:
     return variables | {"params": params | whole}
 
 
+def towers_of(method: Any) -> dict[str, Any]:
+    """The towers of a method by the names of their parts, whichever the method."""
+    if hasattr(method, "towers"):
+        return {f"{modality}_tower": tower for modality, tower in method.towers.items()}
+    return {"tower": method.tower}
+
+
 def clip_tower(variables: Variables) -> Variables:
     """The variables of a method's tower for clips, whichever the method."""
     name = "tower" if "tower" in variables["params"] else "video_tower"

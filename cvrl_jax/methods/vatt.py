@@ -7,7 +7,7 @@ Text", NeurIPS 2021, arXiv 2104.11178.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -18,7 +18,14 @@ from cvrl_jax.augment import AudioAugmentation, Augmentation
 from cvrl_jax.losses.numerics import l2_normalize
 from cvrl_jax.methods import common, towers
 from cvrl_jax.methods.base import Array, Aux, Batch, Variables
-from cvrl_jax.methods.parts import combine, eval_part, init_part, stream, train_part
+from cvrl_jax.methods.parts import (
+    combine,
+    eval_part,
+    init_part,
+    stream,
+    train_part,
+    train_tower,
+)
 from data_pipelines.errors import UserError
 from data_pipelines.spec import InputSpec
 from data_pipelines.suggest import nearest
@@ -45,6 +52,8 @@ class VATT:
       augmentation: what happens to the clips on the device.
       audio_augmentation: what happens to the waveforms on the device.
     """
+
+    compares_examples: ClassVar[bool] = True
 
     inputs: InputSpec
     towers: dict[str, Any]
@@ -82,7 +91,7 @@ class VATT:
         features, states = {}, {}
         for modality, x in inputs.items():
             name = f"{modality}_tower"
-            features[modality], states[name] = train_part(
+            features[modality], states[name] = train_tower(
                 self.towers[modality], whole, name, x, valid[modality], key
             )
         spaces, states["heads"] = train_part(self.heads, variables, "heads", features, valid, key)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cvrl_jax.models.backend import traced_for
 from cvrl_jax.models.heads import dense_init
 
 LOWERINGS = ("auto", "fused", "heads")
@@ -42,12 +43,12 @@ def attend(
       dropout: (key, probability) of dropping an attention weight. Fused kernels cannot do that: the
         weights of all tokens on all tokens are then kept in memory.
       lowering: 'fused' = `jax.nn.dot_product_attention`, 'heads' = one head after the other,
-        'auto' = 'heads' where the default backend is a CPU when the call is traced.
+        'auto' = 'heads' where the call is traced for CPUs.
 
     Returns:
       [N, S, H, d] of the type of the values.
     """
-    one_by_one = lowering == "heads" or (lowering == "auto" and jax.default_backend() == "cpu")
+    one_by_one = lowering == "heads" or (lowering == "auto" and traced_for() == "cpu")
     if not one_by_one and dropout is None:
         bias = None if bias_HxSxS is None else bias_HxSxS[None]
         mask = None if visible_NxS is None else visible_NxS[:, None, None, :]

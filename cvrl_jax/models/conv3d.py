@@ -14,6 +14,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from cvrl_jax.models.backend import traced_for
+
 Triple = tuple[int, int, int]
 Pads = list[tuple[int, int]]
 
@@ -89,8 +91,7 @@ class Conv3D(nn.Module):
       strides: strides (t, h, w).
       padding: 'same' or 'symmetric', see `pads_for`.
       dtype: type of the arithmetic and of the output.
-      lowering: 'direct', 'split', or 'auto' = 'split' where the default backend is a CPU. The
-        choice is made when the call is traced: name it when tracing for another backend.
+      lowering: 'direct', 'split', or 'auto' = 'split' where the call is traced for CPUs.
     """
 
     features: int
@@ -107,6 +108,6 @@ class Conv3D(nn.Module):
         pads = pads_for(self.padding, x_BxTxHxWxC.shape[1:4], self.kernel, self.strides)
         split = self.lowering == "split"
         if self.lowering == "auto":
-            split = jax.default_backend() == "cpu"
+            split = traced_for() == "cpu"
         conv = split_conv3d if split else direct_conv3d
         return conv(x_BxTxHxWxC.astype(self.dtype), kernel, self.strides, pads)

@@ -6,8 +6,8 @@ import dataclasses
 from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
 
+from cvrl_jax.models.precision import compute_dtype
 from cvrl_jax.models.resnet3d import BLOCKS, ResNet3D
 from cvrl_jax.models.spectrogram import SpectrogramTransformer
 from cvrl_jax.models.text import LinearText, TextTransformer
@@ -113,10 +113,7 @@ def create_model(name: str, **fields: Any) -> Any:
             raise UserError(f"model {name!r} has no field {field!r}; {nearest(field, known)}")
     fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
     if "dtype" in fields:
-        try:
-            fields["dtype"] = jnp.dtype(fields["dtype"])
-        except TypeError as error:
-            raise UserError(f"model field dtype={fields['dtype']!r}: {error}") from error
+        fields["dtype"] = compute_dtype(fields["dtype"])
     tower = named.tower(**named.fields | fields)
     tower.check()
     return tower

@@ -12,6 +12,7 @@ from cvrl_jax.models.conv3d import LOWERINGS, PADDINGS, Conv3D, Triple, pads_for
 from cvrl_jax.models.fields import check_fields
 from cvrl_jax.models.norm import BatchNorm
 from cvrl_jax.models.normalization import NORMALIZATIONS, normalize
+from cvrl_jax.models.remat import REMATS, rematted
 from data_pipelines.errors import UserError
 
 Four = tuple[int, int, int, int]
@@ -117,6 +118,7 @@ class ResNet3D(nn.Module):
       normalization: of the pixels, a key of `NORMALIZATIONS`.
       bn_momentum: share of the old running statistics that an update keeps.
       bn_epsilon: added to the variance.
+      remat: what blocks keep for the backward pass, see `rematted`.
       dtype: type of the arithmetic; parameters and running statistics are float32 always.
       lowering: how convolutions are computed, see `Conv3D`.
     """
@@ -132,6 +134,7 @@ class ResNet3D(nn.Module):
     normalization: str = "none"
     bn_momentum: float = 0.9
     bn_epsilon: float = 1e-5
+    remat: str = "none"
     dtype: Any = jnp.float32
     lowering: str = "auto"
 
@@ -143,9 +146,8 @@ class ResNet3D(nn.Module):
     def check(self) -> None:
         """Raises a UserError where a field's value cannot be."""
         normalizations = tuple(NORMALIZATIONS)
-        check_fields(
-            self, {"padding": PADDINGS, "lowering": LOWERINGS, "normalization": normalizations}
-        )
+        choices = {"padding": PADDINGS, "lowering": LOWERINGS, "remat": REMATS}
+        check_fields(self, choices | {"normalization": normalizations})
         if round(64 * self.width) < 1:
             raise UserError(f"model field width={self.width!r}: give at least 1/64 (one channel)")
 
@@ -182,9 +184,10 @@ class ResNet3D(nn.Module):
             x = jax.lax.reduce_window(
                 x, -jnp.inf, jax.lax.max, (1, *window, 1), (1, *strides, 1), pads
             )
+        block_class = rematted(Block, self.remat, static_argnums=(2,))
         for stage, blocks in enumerate(BLOCKS[self.depth]):
             for block in range(blocks):
-                x = Block(
+                x = block_class(
                     features=base * 2**stage,
                     bottleneck=self.depth in BOTTLENECK_BLOCKS,
                     temporal_kernel=self.temporal_kernels[stage],

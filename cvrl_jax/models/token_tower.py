@@ -14,6 +14,7 @@ from cvrl_jax.models.attention import LOWERINGS
 from cvrl_jax.models.fields import check_fields
 from cvrl_jax.models.heads import dense_init
 from cvrl_jax.models.positions import FORMS, RESIZES, Positions
+from cvrl_jax.models.remat import REMATS
 from cvrl_jax.models.transformer import (
     NORMS,
     RELATIVE_BIASES,
@@ -62,7 +63,7 @@ class TokenTower(nn.Module):
     relative_bias: str = ""
     dropout: float = 0.0
     attention_dropout: float = 0.0
-    remat: bool = False
+    remat: str = "none"
     lowering: str = "auto"
     dtype: Any = jnp.float32
     grid: tuple[int, ...] = ()
@@ -99,6 +100,7 @@ class TokenTower(nn.Module):
         choices = {
             "norm": NORMS,
             "lowering": LOWERINGS,
+            "remat": REMATS,
             "relative_bias": RELATIVE_BIASES,
             "position_form": FORMS,
             "position_resize": RESIZES,

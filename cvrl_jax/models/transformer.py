@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from cvrl_jax.models.attention import Attention, RelativeBias
 from cvrl_jax.models.heads import dense_init
+from cvrl_jax.models.remat import rematted
 
 NORMS = ("layer", "rms")
 RELATIVE_BIASES = ("", "first", "all")
@@ -101,7 +102,7 @@ class Transformer(nn.Module):
         first block (the paper), 'all' = that same bias in every block (the released code, T5).
       dropout: probability for block outputs, MLP activations and the output of the stack.
       attention_dropout: probability for attention weights; 0 lets fused attention kernels run.
-      remat: recompute the inside of blocks in the backward pass: less memory, a third more time.
+      remat: what blocks keep for the backward pass, see `rematted`.
       lowering: how attention is computed, see `attend`.
       dtype: of the arithmetic; parameters are float32.
     """
@@ -119,7 +120,7 @@ class Transformer(nn.Module):
     relative_bias: str = ""
     dropout: float = 0.0
     attention_dropout: float = 0.0
-    remat: bool = False
+    remat: str = "none"
     lowering: str = "auto"
     dtype: Any = jnp.float32
 
@@ -138,7 +139,7 @@ class Transformer(nn.Module):
         bias = None
         if self.relative_bias:
             bias = RelativeBias(self.heads, name="relative_bias")(x.shape[1])
-        block = nn.remat(Block) if self.remat else Block
+        block = rematted(Block, self.remat)
         for layer in range(self.layers):
             x = block(
                 width=self.width,

@@ -1,14 +1,16 @@
-"""The mesh of devices and the two shardings that data-parallel training needs."""
+"""The mesh of devices, and how a batch lies on it."""
 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from data_pipelines.errors import UserError
@@ -20,10 +22,75 @@ AXES = ("replica", "data", "model")
 BATCH_AXES = ("replica", "data")
 """The axes over which the first axis of a batch is split."""
 
+ALL_DATA = {"replica": 1, "data": -1, "model": 1}
+"""All devices along `data`."""
 
-def make_mesh() -> Mesh:
-    """All devices along `data`: a mesh (1, devices, 1) of (replica, data, model), Auto axes."""
-    return jax.make_mesh((1, jax.device_count(), 1), AXES, axis_types=(AxisType.Auto,) * 3)
+
+def mesh_shape(sizes: Mapping[str, int], devices: int) -> dict[str, int]:
+    """The sizes of the axes, one of which may be given as -1: what the others leave of the devices.
+
+    Args:
+      sizes: by axis, each of `AXES`.
+      devices: how many there are; all of them are used.
+
+    Raises:
+      UserError: they do not multiply to the devices; it names the nearest sizes that do.
+    """
+    given = {axis: sizes[axis] for axis in AXES}
+    fixed = math.prod(size for size in given.values() if size != -1)
+    free = [axis for axis, size in given.items() if size == -1]
+    right = all(size >= 1 or size == -1 for size in given.values())
+    if right and len(free) == 1 and devices % fixed == 0:
+        return given | {free[0]: devices // fixed}
+    if right and not free and fixed == devices:
+        return given
+    near = " or ".join(_shown(near) for near in _nearest_shapes(given, devices))
+    raise UserError(
+        f"config.parallel.mesh = {_shown(given)} does not lay out {devices} devices (one size may "
+        f"be -1); nearest valid: {near}"
+    )
+
+
+def _nearest_shapes(given: Mapping[str, int], devices: int) -> list[dict[str, int]]:
+    """The two factorisations of the devices nearest to what was asked for, by ratio."""
+    divisors = [n for n in range(1, devices + 1) if devices % n == 0]
+
+    def distance(shape: tuple[int, ...]) -> float:
+        asked = (max(given[axis], 1) for axis in AXES)
+        return sum(
+            abs(math.log(size / wish))
+            for axis, size, wish in zip(AXES, shape, asked, strict=True)
+            if given[axis] != -1
+        )
+
+    shapes = (s for s in itertools.product(divisors, repeat=3) if math.prod(s) == devices)
+    # Where several are as near, the one that splits the batch most.
+    nearest = sorted(shapes, key=lambda s: (distance(s), s[2], s[0]))[:2]
+    return [dict(zip(AXES, shape, strict=True)) for shape in nearest]
+
+
+def _shown(sizes: Mapping[str, int]) -> str:
+    return "(" + ", ".join(f"{axis}={sizes[axis]}" for axis in AXES) + ")"
+
+
+def make_mesh(sizes: Mapping[str, int] = ALL_DATA, devices: Sequence[Any] | None = None) -> Mesh:
+    """A mesh of (replica, data, model), Auto axes.
+
+    Args:
+      sizes: see `mesh_shape`.
+      devices: to use; None = all there are. Those of a TPU are laid along its torus.
+
+    Raises:
+      UserError: see `mesh_shape`.
+    """
+    devices = jax.devices() if devices is None else list(devices)
+    shape = tuple(mesh_shape(sizes, len(devices)).values())
+    kinds = (AxisType.Auto,) * 3
+    try:
+        return jax.make_mesh(shape, AXES, axis_types=kinds, devices=devices)
+    except NotImplementedError:  # no axis of the torus has such a size: parts of one must do
+        laid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+        return Mesh(laid, AXES, axis_types=kinds)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
@@ -45,9 +112,13 @@ def in_mesh(mesh: Mesh) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-def batch_shards() -> int:
-    """Over how many devices the mesh in use splits a batch; 1 where none is in use."""
-    sizes = jax.sharding.get_abstract_mesh().shape
+def batch_shards(shape: Mapping[str, int] | None = None) -> int:
+    """Over how many devices a mesh splits a batch.
+
+    Args:
+      shape: sizes by axis; None = those of the mesh in use (1 where none is).
+    """
+    sizes = jax.sharding.get_abstract_mesh().shape if shape is None else shape
     return math.prod(sizes.get(axis, 1) for axis in BATCH_AXES)
 
 
@@ -56,14 +127,21 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def check_divisible(batch_size: int, field: str) -> None:
-    """Raises a UserError with the nearest valid sizes where the devices do not divide a batch."""
-    devices = jax.device_count()
-    if batch_size % devices or batch_size < 1:
-        below = batch_size // devices * devices
-        sizes = [str(size) for size in (below, below + devices) if size > 0]
+def check_divisible(batch_size: int, parts: int, field: str, why: str = "") -> None:
+    """Raises a UserError with the nearest valid sizes where a batch does not fall into `parts`.
+
+    Args:
+      batch_size: examples.
+      parts: equal shares wanted.
+      field: of the config, for the message.
+      why: what the parts are; "" = the devices that share a batch.
+    """
+    if batch_size % parts or batch_size < 1:
+        below = batch_size // parts * parts
+        sizes = [str(size) for size in (below, below + parts) if size > 0]
         raise UserError(
-            f"{field} = {batch_size} is not divisible by the {devices} devices; "
+            f"{field} = {batch_size} is not divisible by "
+            f"{why or f'the {parts} devices that share a batch'}; "
             f"nearest valid: {' or '.join(sizes)}"
         )
 

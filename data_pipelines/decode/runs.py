@@ -65,6 +65,7 @@ class RunBuilder:
     ) -> None:
         self._begin, self._end, self._from_first, self._beat = begin, end, from_first, beat
         self._room = _SURPLUS * (end - begin) + 1.0  # seconds of sound that may still be kept
+        self._longest = 0.0  # seconds; of the frames kept
         self._runs: list[Run] = []
         self._clear()
 
@@ -94,7 +95,8 @@ class RunBuilder:
                 self._skipped = self._samples
             self._kept.append(frame)
             self._room -= frame.samples / rate
-            if self._room < 0:
+            self._longest = max(self._longest, frame.samples / rate)
+            if self._room + 2 * self._longest < 0:  # the first and the last may reach far beyond
                 raise Unreadable("its sound has far more samples than its times have room for")
         self._samples += frame.samples
 

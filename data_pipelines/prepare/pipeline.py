@@ -80,7 +80,11 @@ def prepare(job: Job, beam_flags: Sequence[str] = (), quiet: bool = False) -> Ce
         except RuntimeError as error:
             if isinstance(error.__context__, KeyboardInterrupt):  # Beam takes it for a failure
                 raise KeyboardInterrupt from error
-            raise
+            if is_local(beam_flags):
+                raise
+            # The job failed, or the program that shall run it cannot be had.
+            runner, reason = options.view_as(StandardOptions).runner, " ".join(str(error).split())
+            raise UserError(f"Apache Beam's {runner}: {reason}") from error
         finally:
             _bar = None
     return finish(storage, splits, shards, job.encoding)

@@ -110,20 +110,13 @@ def claim(storage: Storage, shards: list[Shard]) -> None:
       UserError: it holds records of other videos or with other settings.
     """
     plan = json.dumps({"digest": _digest([dataclasses.astuple(shard) for shard in shards])})
-    try:
-        if storage.size("plan.json") is None:
-            storage.write("plan.json", plan.encode())
-        elif storage.read("plan.json") != plan.encode():
-            raise UserError(
-                f"{storage.root} holds records of another list of videos, of files that have "
-                "changed since, or with other settings: name another --output, or remove that "
-                "folder"
-            )
-    except OSError as error:
+    if storage.size("plan.json") is None:
+        storage.write("plan.json", plan.encode())
+    elif storage.read("plan.json") != plan.encode():
         raise UserError(
-            f"{storage.root} cannot be written to ({error.strerror or error}): name another "
-            "--output"
-        ) from error
+            f"{storage.root} holds records of another list of videos, of files that have changed "
+            "since, or with other settings: name another --output, or remove that folder"
+        )
 
 
 def _about(info: VideoInfo) -> tuple[Any, ...]:

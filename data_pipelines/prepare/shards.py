@@ -56,16 +56,6 @@ class ShardMaker:
           UserError: the input is not the one that the shard was planned from, or the output cannot
             be written to.
         """
-        try:
-            self._make(shard, progress)
-        except OSError as error:
-            place = error.filename or shard_file(shard)
-            raise UserError(
-                f"{place} in {self._storage.root} cannot be read or written "
-                f"({error.strerror or error}): mend that, or name another --output"
-            ) from error
-
-    def _make(self, shard: Shard, progress: Progress) -> None:
         if self._plan.get(shard.name) != shard:
             raise UserError(
                 f"the list of videos is not the same everywhere (shard {shard.name}): "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import pathlib
@@ -22,7 +23,8 @@ _BLOCK = 1 << 20  # bytes
 class Storage:
     """A folder: a local path, or a URL such as `gs://bucket/folder` or `s3://bucket/folder`.
 
-    Files appear whole or not at all, also when the writer is killed.
+    Files appear whole or not at all, also when the writer is killed. Where the system refuses to
+    read or write one, or a folder stands in its place, its methods raise a UserError that names it.
     """
 
     def __init__(self, root: str | pathlib.Path) -> None:
@@ -50,7 +52,10 @@ class Storage:
     def size(self, name: str) -> int | None:
         """Bytes of a file below the root, None where there is none."""
         path = self._join(name)
-        return self._fs.size(path) if self._fs.isfile(path) else None
+        with self._explained(name):
+            if self._local and os.path.isdir(path):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            return self._fs.size(path) if self._fs.isfile(path) else None
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Bytes of every file in a folder below the root, {} where there is no such folder."""
@@ -60,17 +65,14 @@ class Storage:
         return {entry["name"].rpartition("/")[2]: entry["size"] for entry in listed}
 
     def read(self, name: str) -> bytes:
-        """The content of a file.
-
-        Raises:
-          FileNotFoundError: there is none.
-        """
-        return self._fs.cat_file(self._join(name))
+        """The content of a file."""
+        with self._explained(name):
+            return self._fs.cat_file(self._join(name))
 
     def sha256(self, name: str) -> str:
         """Checksum of a file, hexadecimal, read block by block."""
         checksum = hashlib.sha256()
-        with self._fs.open(self._join(name), "rb") as file:
+        with self._explained(name), self._fs.open(self._join(name), "rb") as file:
             while block := file.read(_BLOCK):
                 checksum.update(block)
         return checksum.hexdigest()
@@ -84,19 +86,20 @@ class Storage:
     def new_file(self, name: str) -> Iterator[pathlib.Path]:
         """Gives a local path to write to; at the end of the block it becomes the file `name`."""
         target = self._join(name)
-        if not self._local:
-            with tempfile.TemporaryDirectory() as folder:
-                path = pathlib.Path(folder, "file")
+        with self._explained(name):
+            if not self._local:
+                with tempfile.TemporaryDirectory() as folder:
+                    path = pathlib.Path(folder, "file")
+                    yield path
+                    self._fs.put_file(str(path), target)  # an object appears when it is complete
+                return
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            path = pathlib.Path(f"{target}.{os.getpid()}.tmp")
+            try:
                 yield path
-                self._fs.put_file(str(path), target)  # an object appears when it is complete
-            return
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        path = pathlib.Path(f"{target}.{os.getpid()}.tmp")
-        try:
-            yield path
-            os.replace(path, target)
-        finally:
-            path.unlink(missing_ok=True)
+                os.replace(path, target)
+            finally:
+                path.unlink(missing_ok=True)
 
     def remove_unfinished(self, folder: str) -> None:
         """Removes what killed writers left in a folder; nobody may be writing to it."""
@@ -120,6 +123,16 @@ class Storage:
             with copy.new_file(name) as path:
                 self._fs.get_file(self._join(name), str(path))
         return copy.local_copy(name, edition)
+
+    @contextmanager
+    def _explained(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"{self.root}/{name} cannot be read or written ({error.strerror or error}): mend "
+                "that, or name another folder"
+            ) from error
 
     def _join(self, name: str) -> str:
         return f"{self._path.rstrip('/')}/{name}"

@@ -135,6 +135,8 @@ def _split(splits: Mapping[str, Source], data: Any, seed: int, unlabelled_test: 
         train = [splits["train"]] if "train" in rest else [splits[name] for name in rest]
         whole = train[0] if len(train) == 1 else Subset.join(train)
         check_missing(whole, data.max_missing_fraction)
+        if not len(test):  # all missing: says more than that none has a label
+            check_missing(test, data.max_missing_fraction)
         if not unlabelled_test and not _labelled(test):
             return Sources(whole, None, f"the videos of {test.name} have no labels")
         check_missing(test, data.max_missing_fraction)

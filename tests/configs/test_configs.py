@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import pathlib
 
 import pytest
 
-from cvrl_jax.config import validate
+from configs import cvrl_r3d50
+from cvrl_jax.config import validate, validate_evaluation
+from cvrl_jax.overlay import on_run
 from data_pipelines.errors import UserError
+from data_pipelines.spec import InputSpec
 
 EXPERIMENTS = (
     "cvrl_r3d50", "cvrl_r3d18", "cvrl_vit_b16", "byol_r3d50", "simclr_r3d50", "supervised_r3d50",
-    "videomae_b16", "vatt_bbs", "vatt_mbs", "vatt_lbs", "vatt_ma_medium", "vatt_video", "vatt_images",
+    "videomae_b16", "vatt_bbs", "vatt_mbs", "vatt_lbs", "vatt_ma_medium", "vatt_video",
+    "vatt_images",
 )  # fmt: skip
 
 
@@ -21,6 +26,39 @@ def test_experiments_are_valid(name, preset):
     config = importlib.import_module(f"configs.{name}").get_config(preset)
     validate(config)
     assert config.name.startswith(name)
+
+
+EVALUATIONS = (
+    "knn", "linear", "retrieval", "attentive", "few_shot", "semi_supervised", "finetune", "cka",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("preset", ["", "tiny"])
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_evaluations_leave_model_and_data_to_the_run(name, preset):
+    config = importlib.import_module(f"configs.eval.{name}").get_config(preset)
+    assert config.name.partition(":")[0] == name
+    assert not {"model", "head", "method"} & set(config)
+    given = {field for field, value in config.data.items() if value not in (None, {})}
+    assert given <= {"parts", "crop_area", "crop_aspect"}
+    whole = on_run(cvrl_r3d50.get_config(), config, pathlib.Path("x"))
+    validate_evaluation(whole, InputSpec(clips=2, frames=16, stride=2, size=224))
+
+
+@pytest.mark.parametrize("recipe", EVALUATIONS)
+@pytest.mark.parametrize("name", ["ucf101", "hmdb51", "jhmdb", "kinetics"])
+def test_any_evaluation_runs_on_any_standard_dataset(name, recipe):
+    config = importlib.import_module(f"configs.eval.{name}").get_config(f"{recipe}:tiny")
+    assert config.data.source == name
+    assert config.name == f"{name}:{recipe}:tiny"
+    assert config.eval.repeat.over == (() if name == "kinetics" else (1, 2, 3))
+
+
+def test_an_unknown_recipe_or_preset_of_an_evaluation_names_the_nearest():
+    with pytest.raises(UserError, match="did you mean 'tiny'"):
+        importlib.import_module("configs.eval.knn").get_config("tny")
+    with pytest.raises(UserError, match="did you mean 'linear'"):
+        importlib.import_module("configs.eval.ucf101").get_config("liner")
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -18,6 +18,7 @@ from data_pipelines.errors import UserError
         ("data__stride", 0.0, "above 0"),
         ("data__stride", 1.5, "stride_unit=seconds"),
         ("data__sampling", "decreasin", "did you mean 'decreasing'"),
+        ("data__last_batch", "padd", "did you mean 'pad'"),
         ("data__crop_area", (0.9, 0.3), "low <= high"),
         ("data__crop_area", (0.3, 1.3), "at 1 or below"),
         ("optimizer__learning_rate", -1.0, "not negative"),

@@ -23,6 +23,10 @@ def test_vatts_combinations_count_as_published(name, paper):
     assert (parts["total"] - said["word_tables"]) / 1e6 == pytest.approx(paper, rel=0.06)
     assert said["word_tables"] == 65_536 * (300 if name == "vatt_ma_medium" else 512)
     assert said["statistics"] > 0
+    # Parameters, Adam's two memories of them, and little else; half of it split in VATT's largest.
+    assert said["state_bytes"] == pytest.approx(12 * parts["total"], rel=0.01)
+    share = said["state_bytes_per_device"] / said["state_bytes"]
+    assert share == (pytest.approx(1 / 8, rel=0.05) if name == "vatt_lbs" else 1.0)
 
 
 def test_a_teacher_is_counted_apart(tiny_config):

@@ -120,7 +120,7 @@ def test_zero_readable_videos(trained, tmp_path):
         (tmp_path / "bad" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
         (tmp_path / "bad" / "ab"[i % 2] / f"{i}.mp4").write_bytes(b"no video")
     config = on_files("knn:tiny", tmp_path / "bad", eval_fraction=0.5)
-    says(config, trained.workdir, tmp_path / "out", "no labelled video can be read")
+    says(config, trained.workdir, tmp_path / "out", "no labelled video of bad can be read")
 
 
 def test_labels_that_do_not_fit_the_videos(trained, folder, tmp_path):
@@ -136,7 +136,7 @@ def test_labels_that_do_not_fit_the_videos(trained, folder, tmp_path):
     config = listed(rows + absent)
     says(config, trained.workdir, tmp_path, "3 of 3 listed videos do not exist")
     config = listed([*rows, ("dogs/1.mp4", "dog", "test"), ("cats/4.mp4", "cat", "test")])
-    says(config, trained.workdir, tmp_path, r"1 classes of list/test .* be learned \(dog\)")
+    says(config, trained.workdir, tmp_path, r"no training video of 1 of .* \(dog\)")
     config = listed([(path, "", split) for path, _, split in rows])
     says(config, trained.workdir, tmp_path, "have no labels")
 

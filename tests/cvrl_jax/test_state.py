@@ -56,7 +56,8 @@ def test_opaque_state_no_retracing_no_hidden_transfers_and_donation(mesh):
     for _ in range(4):
         batch = {
             "video": rng.integers(0, 256, (8, 1, 2, 4, 4, 3), np.uint8),
-            "valid": np.ones(8, bool),
+            "index": np.array([0, 1, 2, 3, 4, 5, 6, -1]),
+            "valid": np.arange(8) < 6,
             "error": np.full(8, ""),
         }
         before = state
@@ -68,6 +69,7 @@ def test_opaque_state_no_retracing_no_hidden_transfers_and_donation(mesh):
     assert losses[-1] < losses[0]
     assert int(state.step) == 4
     assert int(state.variables["clock"]) == 1 + 2 + 3 + 4
+    assert int(metrics["invalid_examples"]) == 1  # padding is none
     assert set(metrics) >= {"toy", "learning_rate", "gradient_norm", "feature_std"}
     assert float(metrics["toy"]) == pytest.approx(float(state.variables["queue"]["last"].sum()))
 

@@ -87,6 +87,30 @@ def test_cvrl_trains_on_a_video_transformer(tiny_config, tmp_path):
     assert 0 <= result["knn_top1"] <= 1
 
 
+def test_the_last_short_batch_of_an_epoch_may_be_padded(tiny_config, tmp_path, monkeypatch):
+    """12 videos in batches of 8: every second step has four, also after a stop in between."""
+    config = tiny_config(data__train_videos=12, data__last_batch="pad", eval__protocols=())
+    put, seen = train_module.put_batch, []
+
+    def put_and_note(batch, mesh):
+        seen.append(batch["index"])
+        if len(seen) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return put(batch, mesh)
+
+    monkeypatch.setattr(train_module, "put_batch", put_and_note)
+    with pytest.raises(Stopped, match="at step 3"):
+        train(config, tmp_path / "run")
+    train(config, tmp_path / "run")
+    for epoch in np.concatenate(seen).reshape(2, 16):
+        assert sorted(epoch) == [-1] * 4 + list(range(12))
+    steps = [row for row in rows(tmp_path / "run") if "loss" in row]
+    assert [row["invalid_examples"] for row in steps] == [0] * 4
+    assert [row["bad_videos"] for row in steps] == [0] * 4
+    assert all(np.isfinite(row["loss"]) and row["feature_std"] > 0 for row in steps)
+    assert not (tmp_path / "run" / "bad_examples.jsonl").exists()
+
+
 def test_a_finished_run_says_the_same_again_and_writes_no_row_twice(trained, trained_copy):
     before = rows(trained_copy)
     again = train(trained.config, trained_copy)

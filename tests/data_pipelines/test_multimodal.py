@@ -131,6 +131,18 @@ def test_an_evaluation_pads_and_repeats_sound_for_its_crops(workers: int) -> Non
     assert_same([again], [last])
 
 
+def test_padding_of_training_has_no_sound_no_text_and_no_label(tmp_path: pathlib.Path) -> None:
+    write(tmp_path / "a.mkv", "pcm_s16le")
+    for labels in (None, (0,)):
+        file = VideoFile("a.mkv", label=0, labels=labels)
+        source = FileSource("one", (file,), ("a", "b"), str(tmp_path))
+        (batch,) = take(1, source, last_batch="pad")
+        assert batch["valid"].tolist() == [True, False, False, False], batch["error"][0]
+        for key in ("video", "audio", "audio_valid", "text", "start"):
+            assert not batch[key][1:].any()
+        assert (batch["label"][1:] == -1).all()
+
+
 @dataclasses.dataclass
 class Spoken:
     """Clips of a FakeVideo whose sound tells the time, and sentences about it."""

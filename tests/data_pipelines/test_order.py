@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipelines.errors import UserError
+from data_pipelines.examples import PADDING
 from data_pipelines.order import TrainOrder, shares
 from data_pipelines.sources.mixture import Mixture
 from data_pipelines.sources.moving_shapes import MovingShapes
@@ -35,17 +36,33 @@ def batches(order: TrainOrder, count: int, begin: int = 0) -> list[list]:
     hosts=st.sampled_from([1, 2, 4]),
     begin=st.integers(0, 30),
     seed=st.integers(0, 2**31),
+    last=st.sampled_from(["drop", "pad"]),
 )
-def test_hosts_read_the_parts_of_the_same_batches(videos, local, hosts, begin, seed) -> None:
-    source, batch_size = shapes(max(videos, local * hosts)), local * hosts
-    whole = batches(TrainOrder(source, batch_size, seed, (0, 1)), 4, begin)
+def test_hosts_read_the_parts_of_the_same_batches(videos, local, hosts, begin, seed, last) -> None:
+    batch_size = local * hosts
+    source = shapes(videos if last == "pad" else max(videos, batch_size))
+    whole = batches(TrainOrder(source, batch_size, seed, (0, 1), last), 4, begin)
     parts = [
-        batches(TrainOrder(source, batch_size, seed, (h, hosts)), 4, begin) for h in range(hosts)
+        batches(TrainOrder(source, batch_size, seed, (h, hosts), last), 4, begin)
+        for h in range(hosts)
     ]
     assert [list(itertools.chain(*of_hosts)) for of_hosts in zip(*parts)] == whole
-    longer = batches(TrainOrder(source, batch_size, seed, (0, 1)), begin + 4)
+    longer = batches(TrainOrder(source, batch_size, seed, (0, 1), last), begin + 4)
     assert longer[begin:] == whole
     assert len({ticket.entropy for batch in longer for ticket in batch}) == batch_size * len(longer)
+
+
+@given(videos=st.integers(1, 40), batch_size=st.integers(1, 12), seed=st.integers(0, 2**31))
+def test_a_padded_epoch_is_every_video_once_and_then_padding(videos, batch_size, seed) -> None:
+    order = TrainOrder(shapes(videos), batch_size, seed, (0, 1), "pad")
+    steps, whole = -(-videos // batch_size), videos // batch_size
+    rows = np.array([[t.index for t in batch] for batch in batches(order, 3 * steps)])
+    for epoch in rows.reshape(3, -1):
+        assert sorted(epoch[:videos]) == list(range(videos))
+        assert (epoch[videos:] == PADDING).all()
+    if whole:  # the same shuffle either way
+        dropping = batches(TrainOrder(shapes(videos), batch_size, seed, (0, 1)), whole)
+        assert rows[:whole].tolist() == [[t.index for t in batch] for batch in dropping]
 
 
 @given(
@@ -82,11 +99,25 @@ def test_each_part_of_a_mixture_has_its_own_epochs() -> None:
     assert len({tuple(e) for e in np.split(np.array(b), 4)}) > 1
 
 
+def test_each_part_of_a_mixture_pads_its_own_epochs() -> None:
+    order = TrainOrder(mixture(a=(5, 2.0), b=(3, 1.0)), 6, 0, (0, 1), "pad")
+    seen = batches(order, 6)
+    of_part = [
+        [t.index for batch in seen for t in batch if t.entropy[1] == part] for part in (0, 1)
+    ]
+    for epoch in np.split(np.array(of_part[0]), 3):  # 5 of 8 places
+        assert sorted(epoch[:5]) == list(range(5))
+        assert epoch[5:].tolist() == [PADDING] * 3
+    for epoch in np.split(np.array(of_part[1]), 3):  # 3 of 4 places
+        assert sorted(epoch[:3]) == [5, 6, 7]
+        assert epoch[3] == PADDING
+
+
 def test_parts_that_cannot_fill_their_share_are_refused() -> None:
     with pytest.raises(UserError, match=r"weight 0\.01, less than one example in a batch of 8"):
         TrainOrder(mixture(a=(10, 1.0), b=(10, 0.01)), 8, 0, (0, 1))
     with pytest.raises(UserError, match="has 3 videos, but its weight 1 asks for 4"):
-        TrainOrder(mixture(a=(10, 1.0), b=(3, 1.0)), 8, 0, (0, 1))
+        TrainOrder(mixture(a=(10, 1.0), b=(3, 1.0)), 8, 0, (0, 1), "pad")
     with pytest.raises(UserError, match=r"batch_size = 9 is not divisible by 2 .*batch_size=8"):
         TrainOrder(shapes(20), 9, 0, (0, 2))
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipelines.errors import UserError
+from data_pipelines.order import LastBatch
 from data_pipelines.pipeline import Batch, TrainBatches, evaluation_batches
 from data_pipelines.sources.files import FileSource, VideoFile
 from data_pipelines.sources.moving_shapes import MovingShapes
@@ -38,8 +39,8 @@ def take(
     return got
 
 
-def take_state(steps: int) -> dict:
-    batches = TrainBatches(shapes(10), PAIRS, batch_size=4, seed=3)
+def take_state(steps: int, last: LastBatch) -> dict:
+    batches = TrainBatches(shapes(10), PAIRS, batch_size=4, seed=3, last_batch=last)
     for _ in range(steps):
         next(batches)
     batches.close()
@@ -92,10 +93,11 @@ def test_the_batches_of_all_hosts_one_after_the_other_are_the_batch(hosts: int) 
     done=st.integers(0, 7),
     drawn=st.integers(0, 3),
     seed=st.integers(0, 2**31),
+    last=st.sampled_from(["drop", "pad"]),
 )
-def test_a_restored_position_goes_on_exactly(videos, share, done, drawn, seed) -> None:
-    batch_size = max(1, round(share * videos))
-    batches = TrainBatches(shapes(videos), PAIRS, batch_size=batch_size, seed=seed)
+def test_a_restored_position_goes_on_exactly(videos, share, done, drawn, seed, last) -> None:
+    options = {"batch_size": max(1, round(share * videos)), "seed": seed, "last_batch": last}
+    batches = TrainBatches(shapes(videos), PAIRS, **options)
     for _ in range(done):
         next(batches)
     state = json.loads(json.dumps(batches.get_state()))
@@ -103,7 +105,7 @@ def test_a_restored_position_goes_on_exactly(videos, share, done, drawn, seed) -
     batches.set_state(state)  # back, in the same object
     assert_same([next(batches) for _ in range(2)], following[:2])
     batches.close()
-    other = TrainBatches(shapes(videos), PAIRS, batch_size=batch_size, seed=seed)
+    other = TrainBatches(shapes(videos), PAIRS, **options)
     for _ in range(drawn):  # a position of its own, to be forgotten
         next(other)
     other.set_state(state)
@@ -112,21 +114,38 @@ def test_a_restored_position_goes_on_exactly(videos, share, done, drawn, seed) -
     other.close()
 
 
-@pytest.mark.parametrize("workers", [1, 2, 5])
-def test_batches_and_positions_are_the_same_for_any_number_of_workers(workers: int) -> None:
-    expected = take(6)
-    batches = TrainBatches(shapes(10), PAIRS, batch_size=4, seed=3, workers=workers)
+@pytest.mark.parametrize(("workers", "last"), [(1, "drop"), (2, "pad"), (5, "pad")])
+def test_batches_and_positions_are_the_same_for_any_number_of_workers(workers, last) -> None:
+    expected = take(6, last_batch=last)
+    batches = TrainBatches(
+        shapes(10), PAIRS, batch_size=4, seed=3, last_batch=last, workers=workers
+    )
     assert_same([next(batches) for _ in range(3)], expected[:3])
     state = batches.get_state()
     assert_same([next(batches) for _ in range(3)], expected[3:])
+    assert_same(take(3, state=state, last_batch=last), expected[3:])
+    batches.set_state(take_state(2, last))
+    assert_same([next(batches) for _ in range(4)], expected[2:])
     batches.close()
-    assert_same(take(3, state=state), expected[3:])
-    batches = TrainBatches(shapes(10), PAIRS, batch_size=4, seed=3, workers=workers)
-    batches.set_state(take_state(3))
-    assert_same([next(batches) for _ in range(3)], expected[3:])
-    batches.close()
-    (part,) = take(1, state=state, host=(1, 2))
-    np.testing.assert_array_equal(part["video"], np.split(expected[3]["video"], 2)[1])
+    (part,) = take(1, state=take_state(2, last), last_batch=last, host=(1, 2))
+    np.testing.assert_array_equal(part["video"], np.split(expected[2]["video"], 2)[1])
+
+
+@pytest.mark.parametrize("hosts", [1, 4])
+def test_padding_of_an_epoch_is_told_from_its_videos(hosts: int) -> None:
+    """Of 5 videos in batches of 4 the second batch has one; three of four hosts have none."""
+    parts = [
+        take(4, videos=5, last_batch="pad", host=(host, hosts), workers=0) for host in range(hosts)
+    ]
+    steps = [{key: np.concatenate([p[key] for p in of]) for key in of[0]} for of in zip(*parts)]
+    for first, second in (steps[:2], steps[2:]):
+        assert first["valid"].all()
+        assert sorted([*first["index"], second["index"][0]]) == list(range(5))
+        assert second["index"][1:].tolist() == second["label"][1:].tolist() == [-1] * 3
+        assert second["valid"].tolist() == [True, False, False, False]
+        assert second["error"].tolist() == [""] * 4
+        assert second["video"][0].any()
+        assert not second["video"][1:].any()
 
 
 @settings(max_examples=12)
@@ -163,6 +182,8 @@ def test_fewer_videos_than_a_batch() -> None:
     with pytest.raises(UserError, match=r"3 videos are fewer than batch_size = 4; .*batch_size=3"):
         take(1, videos=3)
     assert sorted(indices(take(1, videos=4))[0]) == [0, 1, 2, 3]
+    for batch in indices(take(2, videos=3, last_batch="pad")):
+        assert sorted(batch) == [-1, 0, 1, 2]
 
 
 @pytest.fixture

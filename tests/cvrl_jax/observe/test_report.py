@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import html.parser
 import io
 import pathlib
@@ -14,7 +15,10 @@ import pytest
 from PIL import Image
 
 from cvrl_jax.observe.report import (
+    Classified,
+    Confused,
     FactorAccuracy,
+    Mistaken,
     Neighbour,
     NeighbourQuery,
     ReportContents,
@@ -186,6 +190,34 @@ def test_images_are_valid(text: str):
 def test_the_same_contents_give_the_same_file(report: pathlib.Path, tmp_path: pathlib.Path):
     write_report(tmp_path / "again.html", full_contents())
     assert (tmp_path / "again.html").read_bytes() == report.read_bytes()
+
+
+def classified() -> Classified:
+    videos = smooth_clips((2, 4, 56, 56, 3), 4)
+    return Classified(
+        accuracy_C=np.array([0.25, np.nan, 1.0] + [0.5] * 5),
+        count_C=np.array([4, 0, 3] + [2] * 5),
+        confused=[Confused(NASTY, "class 2", 3, 0.75, [Mistaken(v, 0.9) for v in videos])],
+        confidence_K=np.array([np.nan, 0.6, 0.9]),
+        right_K=np.array([np.nan, 0.5, 0.8]),
+        count_K=np.array([0, 4, 6]),
+        calibration_error=0.1,
+    )
+
+
+def test_classes_are_shown_one_by_one_with_their_confusions_and_calibration(tmp_path: pathlib.Path):
+    contents = dataclasses.replace(full_contents(), classified=classified(), of_training=False)
+    write_report(tmp_path / "r.html", contents)
+    page = Page((tmp_path / "r.html").read_text("utf-8"))
+    shown = [name for name in SECTIONS if name not in ("curves", "clips")]
+    assert page.ids == [*shown[:-2], "classes", *shown[-2:]]
+    assert {a[1:] for a in page.addresses if a.startswith("#")} == set(page.ids)
+    section = page.text.split("Class by class")[1]
+    assert "7 classes, hardest first; without a test video: 1" in section
+    assert section.index("class 0") < section.index("class 3") < section.index("class 2")
+    assert "3 videos, 75.0 % of the class" in section
+    assert section.count("90.0 % sure") == 2
+    assert "error 10.0 % (10 videos" in section
 
 
 def test_missing_parts_are_explained(tmp_path: pathlib.Path):

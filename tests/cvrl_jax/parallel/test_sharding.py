@@ -1,98 +1,112 @@
-"""A state split among the devices: which arrays, and that training does not notice."""
+"""A state split among the devices by rules: which arrays, how, and what is refused."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
-
 import jax
 import jax.numpy as jnp
-import numpy as np
-import optax
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from cvrl_jax import state as state_module
-from cvrl_jax.checkpoint import Checkpoints
-from cvrl_jax.methods import create_method
-from cvrl_jax.parallel.mesh import make_mesh, put_batch, replicated
-from cvrl_jax.parallel.sharding import state_shardings
-from cvrl_jax.state import abstract_state, create_state, make_embed, make_train_step
+from cvrl_jax.parallel.describe import sharding_table
+from cvrl_jax.parallel.mesh import make_mesh, replicated
+from cvrl_jax.parallel.rules import create_rules
+from cvrl_jax.parallel.sharding import placements, state_shardings
+from data_pipelines.errors import UserError
+
+SIZES = {"replica": 1, "data": 4, "model": 2}
 
 
 def struct(*shape):
     return jax.ShapeDtypeStruct(shape, jnp.float32)
 
 
-def test_large_arrays_are_split_along_their_longest_axis_that_divides():
-    mesh = make_mesh()
-    shapes = {
-        "dense": struct(512, 2048),
-        "conv": struct(3, 3, 512, 512),
-        "odd": struct(2047, 512),
-        "prime": struct(2047, 509),
-        "bias": struct(2048),
-        "step": struct(),
-    }
-    split = {k: s.spec for k, s in state_shardings(shapes, mesh, fsdp=True).items()}
-    assert split == {
-        "dense": P(None, "data"),
+SHAPES = {
+    "attention": {"query": {"kernel": struct(512, 1024), "bias": struct(1024)}},
+    "up": {"kernel": struct(512, 2048), "bias": struct(2048)},
+    "down": {"kernel": struct(2048, 512), "bias": struct(512)},
+    "conv": struct(3, 3, 512, 512),
+    "odd": struct(2047, 512),
+    "prime": struct(2047, 509),
+    "step": struct(),
+}
+
+
+def specs(preset, own=(), sizes=SIZES):
+    return {p.path: p.spec for p in placements(SHAPES, sizes, create_rules(preset, own))}
+
+
+def test_fsdp_splits_large_arrays_along_their_longest_axis_that_divides():
+    assert specs("fsdp") == {
+        "attention/query/kernel": P(None, "data"),
+        "attention/query/bias": P(),
+        "up/kernel": P(None, "data"),
+        "up/bias": P(),
+        "down/kernel": P("data"),
+        "down/bias": P(),
         "conv": P(None, None, "data"),
         "odd": P(None, "data"),
         "prime": P(),
-        "bias": P(),
         "step": P(),
     }
-    whole = state_shardings(shapes, mesh, fsdp=False)
-    assert all(sharding == replicated(mesh) for sharding in whole.values())
 
 
-@pytest.fixture
-def small_arrays_too(monkeypatch):
-    everything = functools.partial(state_shardings, smallest=1)
-    monkeypatch.setattr(state_module, "state_shardings", everything)
-
-
-def test_training_and_embedding_do_not_notice(tiny_config, small_arrays_too):
-    config = tiny_config("vatt")
-    # Not Adam, which makes a whole step of the sign of a gradient near zero.
-    method, mesh, optimizer = create_method(config), make_mesh(), optax.sgd(0.1, momentum=0.9)
-    spec, rng = method.inputs, np.random.default_rng(0)
-    batch = {
-        "video": rng.integers(0, 256, (8, *spec.clip_shape), np.uint8),
-        "audio": rng.uniform(-1, 1, (8, 1, spec.audio.samples)).astype(np.float32),
-        "audio_valid": np.ones((8, 1), bool),
-        "text": rng.integers(1, 60, (8, 2, spec.text.tokens), np.int32),
-        "valid": np.ones(8, bool),
+def test_tensor_splits_columns_then_rows_and_fsdp_what_is_left_of_them():
+    tensor = {
+        "attention/query/kernel": P(None, "model"),
+        "attention/query/bias": P("model"),
+        "down/kernel": P("model"),
+        "down/bias": P(),
+        "conv": P(),
     }
-    ends = []
-    for fsdp in (False, True):
-        state = create_state(method, optimizer, 0, mesh, fsdp)
-        abstract = abstract_state(method, optimizer, mesh, fsdp)
-        of_both = jax.tree.map(lambda a, b: a.sharding == b.sharding, state, abstract)
-        assert all(jax.tree.leaves(of_both))
-        step = make_train_step(method, optimizer, optax.constant_schedule(1e-2), 0, mesh, fsdp)
-        for _ in range(2):
-            state, metrics = step(state, put_batch(batch, mesh))
-        kernel = state.variables["params"]["video_tower"]["patch"]["kernel"]
-        memory = state.opt_state[0].trace["video_tower"]["patch"]["kernel"]
-        for array in (kernel, memory):
-            held = array.addressable_shards[0].data.size
-            assert held == array.size // (8 if fsdp else 1)
-        embedded = make_embed(method, mesh)(state.variables, batch)
-        ends.append((jax.device_get(metrics), embedded))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4), *ends)
+    assert specs("tensor").items() >= tensor.items()
+    both = {
+        "attention/query/kernel": P("data", "model"),
+        "attention/query/bias": P("model"),
+        "down/kernel": P("model", "data"),
+        "conv": P(None, None, "data"),
+    }
+    assert specs("fsdp_tensor").items() >= both.items()
 
 
-def test_a_checkpoint_of_one_layout_is_restored_into_the_other(
-    tiny_config, small_arrays_too, tmp_path
-):
-    method, mesh, optimizer = create_method(tiny_config()), make_mesh(), optax.adam(1e-2)
-    split = create_state(method, optimizer, 0, mesh, fsdp=True)
-    with contextlib.closing(Checkpoints(tmp_path / "checkpoints")) as checkpoints:
-        checkpoints.save(1, split, {}, {})
-    with contextlib.closing(Checkpoints(tmp_path / "checkpoints")) as checkpoints:
-        restored = checkpoints.restore(abstract_state(method, optimizer, mesh, fsdp=False))
-    assert restored is not None
-    jax.tree.map(np.testing.assert_array_equal, restored[1], split)
-    assert all(leaf.sharding == replicated(mesh) for leaf in jax.tree.leaves(restored[1]))
+def test_rules_of_the_config_come_first_and_every_choice_is_explained():
+    own = (("odd|prime", "whole"), ("conv", "_, _, data+model, _"))
+    placed = {p.path: p for p in placements(SHAPES, SIZES, create_rules("fsdp", own))}
+    assert placed["odd"].spec == P()
+    conv = placed["conv"]
+    assert conv.spec == P(None, None, ("data", "model"))
+    assert (conv.bytes, conv.bytes_per_device) == (4 * 9 * 512**2, 4 * 9 * 512**2 // 8)
+    assert conv.why == "conv -> _, _, data+model, _"
+    table = sharding_table(list(placed.values()), large=1 << 20).splitlines()
+    assert table[1].split()[0] == "conv"  # the largest
+    small = sum(p.bytes < 1 << 20 for p in placed.values())
+    assert table[-2].split()[:4] == ["small", "arrays", "x", str(small)]
+    assert "no axis that 4 devices divide" in sharding_table(
+        placements(SHAPES, SIZES, create_rules("fsdp")), large=1 << 20
+    )
+
+
+def test_the_mesh_carries_the_rules():
+    mesh = make_mesh({"replica": 1, "data": 4, "model": 2})
+    shardings = state_shardings(SHAPES, mesh, create_rules("fsdp"))
+    assert shardings["conv"].shard_shape((3, 3, 512, 512)) == (3, 3, 128, 512)
+    whole = state_shardings(SHAPES, mesh, ())
+    assert all(sharding == replicated(mesh) for sharding in jax.tree.leaves(whole))
+
+
+@pytest.mark.parametrize(
+    ("preset", "own", "says"),
+    [
+        ("fdsp", (), "did you mean 'fsdp'"),
+        ("fsdp", (("conv",),), "a pair"),
+        ("fsdp", (("co(nv", "whole"),), "no regular expression"),
+        ("fsdp", (("conv", "_, modl"),), "did you mean 'model'"),
+        ("fsdp", (("conv", "_, model; fdsp"),), "only 'fsdp'"),
+        ("fsdp", (("conv", "_, model, _, model"),), "one axis of an array only"),
+        ("fsdp", (("convv", "whole"),), "fits no array"),
+        ("fsdp", (("prime", "model, _"),), "does not divide axis 0 of prime.*nearest valid: 1 or"),
+    ],
+)
+def test_an_impossible_rule_is_named_with_advice(preset, own, says):
+    with pytest.raises(UserError, match=says) as error:
+        specs(preset, own)
+    assert "\n" not in str(error.value)

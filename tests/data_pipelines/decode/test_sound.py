@@ -32,6 +32,7 @@ def write(
     rate: int = 48000,
     layout: str = "mono",
     volumes: Sequence[float] = (),
+    frame: float = 0.0,
     video: str = "mpeg4",
     video_start: float = 0.0,
     sound_start: float = 0.0,
@@ -41,7 +42,8 @@ def write(
 ) -> str:
     """Writes a video, with sound if there is a codec.
 
-    `volumes` are of the channels. Frames that begin within `gap` are left out.
+    `volumes` are of the channels, `frame` is seconds per packet where the codec lets one choose.
+    Frames that begin within `gap` are left out.
     """
     with av.open(str(path), "w") as container:
         stream = container.add_stream(video, rate=FPS)
@@ -55,7 +57,7 @@ def write(
         if codec:
             wave_N = wave(np.arange(int(seconds * rate)) / rate)
             channels = np.outer(volumes or [1.0] * sound.layout.nb_channels, wave_N)
-            size = sound.codec_context.frame_size or 1024
+            size = sound.codec_context.frame_size or round(frame * rate) or 1024
             for begin in range(0, channels.shape[1], size):
                 if gap[0] <= begin / rate < gap[1]:
                     continue
@@ -297,6 +299,15 @@ def test_more_sound_than_there_is_time_for_is_refused(tmp_path: pathlib.Path) ->
     reader = SoundReader(str(path))
     with contextlib.closing(reader), pytest.raises(Unreadable, match="far more samples"):
         reader.read(0.0, 8000, 8000)
+
+
+@pytest.mark.parametrize("frame", [1.3, 4.0])
+def test_packets_may_be_longer_than_the_window(frame: float, tmp_path: pathlib.Path) -> None:
+    path = write(tmp_path / "a.mkv", "pcm_s16le", rate=8000, frame=frame)
+    with contextlib.closing(SoundReader(path)) as reader:
+        for start in (0.0, 1.29, 2.55, 3.9):
+            wave_S = reader.read(start, 400, 8000)
+            np.testing.assert_allclose(wave_S, chirp(start + np.arange(400) / 8000), atol=1e-3)
 
 
 def test_reading_for_too_long_is_given_up(made: Callable[[str], str]) -> None:

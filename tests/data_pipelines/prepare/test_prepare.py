@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -170,7 +171,7 @@ def test_unknown_flags_are_refused(job: Make) -> None:
         (["--output=out_\udce9"], "is no place for records: give a name in UTF-8"),
         (["more"], "stray argument 'more'"),
         (["--runner=NoRunner"], "Apache Beam cannot start: .*NoRunner"),
-        (["--output=list.csv/out"], "list.csv/out cannot be written to"),
+        (["--output=list.csv/out"], "list.csv/out/plan.json cannot be read or written .Not a dir"),
         (["--input=gone"], "gone does not exist"),
     ],
 )
@@ -182,6 +183,17 @@ def test_what_cannot_be_done_is_one_line(
     with pytest.raises(UserError, match=message) as error:
         main([f"--input={videos}", "--output=out", "--json", *flags])
     assert "\n" not in str(error.value)
+
+
+def test_a_cluster_that_fails_is_one_line(job: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: object) -> None:
+        raise RuntimeError("Unable to fetch\nits job server")
+
+    monkeypatch.setattr("apache_beam.Pipeline.run", fail)
+    with pytest.raises(UserError, match="Apache Beam's SparkRunner: Unable to fetch its job serv"):
+        prepare(job(), ["--runner=SparkRunner"], quiet=True)
+    with pytest.raises(RuntimeError, match="Unable to fetch"):
+        prepare(job(), quiet=True)
 
 
 def test_a_name_that_is_not_utf8_is_quarantined(videos: pathlib.Path, tmp_path: pathlib.Path):
@@ -239,6 +251,29 @@ def test_a_damaged_receipt_is_made_anew(job: Make) -> None:
         receipt.write_bytes(damage)
         prepare(made, quiet=True)
         assert checksums(made.output) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["plan.json", "shards/X.receipt", "shards/X.array_record", "dataset_info.json"]
+)
+def test_a_folder_or_a_dangling_link_in_the_place_of_an_output(
+    name: str, job: Make, videos: pathlib.Path
+) -> None:
+    made = job(root=videos / "test")
+    prepare(made, quiet=True)
+    before = checksums(made.output)
+    path = pathlib.Path(made.output, name.replace("X", "all-00000-of-00001"))
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(
+        UserError, match=re.escape(f"{path} cannot be read or written (Is a d")
+    ) as e:
+        prepare(made, quiet=True)
+    assert "\n" not in str(e.value)
+    path.rmdir()
+    path.symlink_to("nowhere")  # as good as no file
+    prepare(made, quiet=True)
+    assert checksums(made.output) == before
 
 
 def command(videos: pathlib.Path, output: pathlib.Path, *flags: str) -> list[str]:

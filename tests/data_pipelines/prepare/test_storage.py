@@ -52,6 +52,19 @@ def test_a_remote_file_is_copied_once_per_edition(
         assert pathlib.Path(storage.local_copy("a/b", "1")).read_bytes() == b"one"
 
 
+def test_what_the_system_refuses_is_one_line(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    storage = Storage(root)
+    storage.write("a/b", b"12345")
+    for name in ("cat_file", "open", "isfile"):
+        monkeypatch.setattr(storage._fs, name, refuse)
+    for read in (storage.read, storage.sha256, storage.size):
+        with pytest.raises(UserError, match=r"/a/b cannot be read or written \(Permission denied"):
+            read("a/b")
+
+
 def test_unknown_storage_is_named() -> None:
     with pytest.raises(UserError, match="nonsense://x cannot be opened"):
         Storage("nonsense://x")

@@ -234,6 +234,16 @@ def test_subsets_are_the_first_of_a_fixed_shuffle(classes: str) -> None:
     assert np.all([some.train.info(i).label in (0, 1) for i in range(6)])
 
 
+def test_a_share_of_each_class_is_trained_on(classes):
+    whole, half = create(root=classes).train, create(root=classes, train_share=0.5).train
+    labels = [[s.info(i).label for i in range(len(s))] for s in (whole, half)]
+    for label in set(labels[0]):
+        assert labels[1].count(label) == max(1, round(0.5 * labels[0].count(label)))
+    assert set(ids(half)) < set(ids(whole))
+    assert ids(half) == ids(create(root=classes, train_share=0.5).train)
+    assert ids(create(root=classes, train_share=0.5).test) == ids(create(root=classes).test)
+
+
 def test_missing_videos_are_left_out_below_the_limit(tmp_path: pathlib.Path, caplog) -> None:
     rows = [f"v{i}.mp4,{'xy'[i % 2]},{'test' if i < 10 else 'train'}" for i in range(30)]
     path = manifest(tmp_path, "path,label,split", *rows)

@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 
 from cvrl_jax.evaluate import evaluate_checkpoint
-from cvrl_jax.evaluation.protocols import ON_CHECKPOINTS
 
-REPO = pathlib.Path(__file__).resolve().parents[1]
+REPO = pathlib.Path(__file__).resolve().parents[2]
 TEXT = (REPO / "docs/evaluation.md").read_text()
 # What makes them quick; a command's own fields come first.
 SMALL = {
