@@ -115,7 +115,7 @@ def _write(
             valid_N=features.valid_N,
             classes=source.classes,
             step=opened.step,
-            config_name=opened.config.name,
+            config_name=str(opened.config.name),
             more=_further_columns(features),
         )
 

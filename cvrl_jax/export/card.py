@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from cvrl_jax.description import Description
+from cvrl_jax.export.huggingface import is_videomae
 from cvrl_jax.export.names import by_name
 from cvrl_jax.export.torch_files import LAYOUTS
 from cvrl_jax.models.normalization import NORMALIZATIONS
@@ -32,6 +33,10 @@ _BY_ONNX = (
 _BY_TRANSFORMERS = (
     'model = transformers.VivitModel.from_pretrained("{name}", add_pooling_layer=False)\n'
     "vectors = model(2 * clips - 1).last_hidden_state[:, 0]  # clips [B, T, 3, H, W]"
+)
+_BY_VIDEOMAE = (
+    'model = transformers.VideoMAEModel.from_pretrained("{name}")\n'
+    "vectors = model(2 * clips - 1).last_hidden_state.mean(1)  # clips [B, T, 3, H, W]"
 )
 _OPENED_BY = {
     "native": _BY_CVRL_JAX,
@@ -65,6 +70,9 @@ def model_card(
       license: of the weights, as an SPDX identifier; "" = not stated.
     """
     d, origin = description, description.origin
+    opened_by = _OPENED_BY[to]
+    if to == "huggingface" and is_videomae(d.model):
+        opened_by = _BY_VIDEOMAE
     normalization = d.model.get("normalization", "none")
     mean, std = NORMALIZATIONS[normalization]
     step = f"{d.stride:g} {'seconds' if d.stride_unit == 'seconds' else 'frames of the file'}"
@@ -77,7 +85,7 @@ def model_card(
         f"{importlib.metadata.version('cvrl_jax')} as `{to}`.",
         "",
         "```python",
-        _OPENED_BY[to].format(name=name, stem=name.rpartition(".")[0]),
+        opened_by.format(name=name, stem=name.rpartition(".")[0]),
         "```",
         "",
         "## Input and output",

@@ -109,7 +109,7 @@ def _fields(config: dict[str, Any]) -> dict[str, Any]:
     """The fields of `config.model` that the network of a config.json has."""
     try:
         width, heads = config["hidden_size"], config["num_attention_heads"]
-        size, patch = config["image_size"], config["patch_size"]
+        size, patch = _pair(config["image_size"]), _pair(config["patch_size"])
         fields: dict[str, Any] = {
             "layers": config["num_hidden_layers"],
             "width": width,
@@ -126,16 +126,20 @@ def _fields(config: dict[str, Any]) -> dict[str, Any]:
             "post_projection": 0,
         }
         if config["model_type"] == "vit":
-            return fields | {"patch": (patch, patch), "position_form": "joint", "pooling": "agg"}
+            return fields | {"patch": patch, "position_form": "joint", "pooling": "agg"}
         tubelet, frames = config["tubelet_size"], config["num_frames"]
         return fields | {
-            "patch": (tubelet, patch, patch),
-            "grid": (frames // tubelet, size // patch, size // patch),
+            "patch": (tubelet, *patch),
+            "grid": (frames // tubelet, *(n // p for n, p in zip(size, patch))),
             "position_form": "sinusoid",
             "pooling": "mean_norm" if config.get("use_mean_pooling", True) else "mean",
         }
     except KeyError as error:
         raise UserError(f"config.init_from: its config.json lacks {error}") from error
+
+
+def _pair(size: int | list[int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
 def _check_fields(where: str, tower: VideoTransformer, name: str, fields: dict[str, Any]) -> None:

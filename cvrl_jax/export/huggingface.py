@@ -1,8 +1,9 @@
-"""`--to=huggingface`: a folder that `transformers.VivitModel` loads, for vision transformers.
+"""`--to=huggingface`: a folder that transformers loads, for vision transformers.
 
-Of the video transformers there, ViViT's (Arnab et al., arXiv 2103.15691, model 1) is the one used
-here: tubelets, a class token, learned positions, blocks with the normalisation first. Its one table
-of positions takes the sum of this tower's. VideoMAE's has no class token and fixed positions.
+Two video transformers there are this project's: with a class token ViViT's (Arnab et al., arXiv
+2103.15691, model 1), whose one table of positions takes whatever this tower has; with the mean of
+the tokens and fixed positions VideoMAE's (Tong et al., arXiv 2203.12602), whose keys have no bias,
+which softmax does not notice: it adds the same to all logits of a query.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ _SAME = {
     "scaled": True,
     "norm": "layer",
     "relative_bias": "",
-    "pooling": "agg",
     "pre_projection": False,
     "post_projection": 0,
 }
+_VIDEOMAE = {"pooling": "mean", "position_form": "sinusoid", "position_norm": False}
 _LAYER = {
     "attention.query": "attention.attention.query",
     "attention.key": "attention.attention.key",
@@ -51,20 +52,35 @@ def fits(encoder: Encoder) -> None:
     import_extra("transformers")
 
 
+def is_videomae(model: dict[str, Any]) -> bool:
+    """Whether the folder of a tower, by the fields of `config.model`, is VideoMAE's or ViViT's."""
+    return model.get("pooling", "agg") != "agg"
+
+
 def _check(encoder: Encoder) -> None:
-    tower, name = encoder.tower, encoder.description.model["name"]
-    other = f"the tower {name!r}"
+    tower, d = encoder.tower, encoder.description
+    same = _SAME | (_VIDEOMAE if is_videomae(d.model) else {"pooling": "agg"})
+    other = f"the tower {d.model['name']!r}"
     if isinstance(tower, VideoTransformer):
-        wrong = [f"{k}={getattr(tower, k)!r}" for k, v in _SAME.items() if getattr(tower, k) != v]
+        wrong = [f"{k}={getattr(tower, k)!r}" for k, v in same.items() if getattr(tower, k) != v]
         if tower.heads * tower.head_size != tower.width:
             wrong.append(f"heads * head_size = {tower.heads * tower.head_size}, not the width")
+        if is_videomae(d.model) and tower.grid != _grid(encoder):
+            wrong.append(f"grid={tower.grid}, where clips have {_grid(encoder)} tokens")
         other = ", ".join(wrong)
     if other:
-        fields = ", ".join(f"{k}={v!r}" for k, v in _SAME.items())
+        fields = ", ".join(f"{k}={v!r}" for k, v in same.items())
         raise UserError(
-            f"--to=huggingface takes towers vit_* with {fields}, as ViViT is; this has {other}: "
+            f"--to=huggingface takes towers vit_* with {fields}, as "
+            f"{'VideoMAE' if is_videomae(d.model) else 'ViViT'} is; this has {other}: "
             "use --to=safetensors or --to=stablehlo, which take every tower"
         )
+
+
+def _grid(encoder: Encoder) -> tuple[int, int, int]:
+    """Tokens of a clip along time, height and width."""
+    d, (t, h, w) = encoder.description, encoder.tower.patch
+    return d.frames // t, d.size // h, d.size // w
 
 
 def write(encoder: Encoder, folder: pathlib.Path) -> None:
@@ -79,30 +95,18 @@ def write(encoder: Encoder, folder: pathlib.Path) -> None:
 
 
 def state_dict(encoder: Encoder) -> Named:
-    """The arrays by the names under which ViViT's are published."""
+    """The arrays by the names under which ViViT's, or VideoMAE's, are published."""
     tower: VideoTransformer = encoder.tower
-    d = encoder.description
     params = jax.device_get(encoder.params)
     arrays = by_name(params)
-    grid = (d.frames // tower.patch[0], d.size // tower.patch[1], d.size // tower.patch[2])
-    table = Positions(
-        tower.grid,
-        tower.width,
-        tower.position_resize,
-        tower.position_norm,
-        tower.position_form,
-        tower.epsilon,
-    )
-    positions_SxD: Any = table.apply({"params": params.get("positions", {})}, grid)
-    agg_1xD = arrays["agg"]
+    videomae = is_videomae(encoder.description.model)
     kernel = arrays["patch.kernel"].reshape(*tower.patch, 3, tower.width)
     state: Named = {
-        "embeddings.cls_token": agg_1xD[None],
-        # The class token has no position here.
-        "embeddings.position_embeddings": np.concatenate([0 * agg_1xD, positions_SxD])[None],
         "embeddings.patch_embeddings.projection.weight": kernel.transpose(4, 3, 0, 1, 2),
         "embeddings.patch_embeddings.projection.bias": arrays["patch.bias"],
     }
+    if not videomae:
+        state |= _class_token_and_positions(encoder, params)
     modules = {"encoder.norm": "layernorm"} | {
         f"encoder.block{i}.{ours}": f"encoder.layer.{i}.{theirs}"
         for i in range(tower.layers)
@@ -111,15 +115,51 @@ def state_dict(encoder: Encoder) -> Named:
     for ours, theirs in modules.items():
         is_norm = f"{ours}.scale" in arrays
         weight = arrays[f"{ours}.scale"] if is_norm else arrays[f"{ours}.kernel"].T
-        state |= {f"{theirs}.weight": weight, f"{theirs}.bias": arrays[f"{ours}.bias"]}
+        layer, _, part = theirs.rpartition(".")
+        bias = f"{theirs}.bias"
+        if videomae and part in ("query", "value"):
+            bias = f"{layer}.{part[0]}_bias"
+        state[f"{theirs}.weight"] = weight
+        if not (videomae and part == "key"):
+            state[bias] = arrays[f"{ours}.bias"]
     return state
+
+
+def _class_token_and_positions(encoder: Encoder, params: Any) -> Named:
+    tower: VideoTransformer = encoder.tower
+    table = Positions(
+        tower.grid,
+        tower.width,
+        tower.position_resize,
+        tower.position_norm,
+        tower.position_form,
+        tower.epsilon,
+    )
+    positions_SxD: Any = table.apply({"params": params.get("positions", {})}, _grid(encoder))
+    agg_1xD = params["agg"]
+    return {
+        "embeddings.cls_token": agg_1xD[None],
+        # The class token has no position here.
+        "embeddings.position_embeddings": np.concatenate([0 * agg_1xD, positions_SxD])[None],
+    }
 
 
 def _config(encoder: Encoder) -> dict[str, Any]:
     tower, d = encoder.tower, encoder.description
-    return {
+    ours: dict[str, Any] = {
         "model_type": "vivit",
         "architectures": ["VivitModel"],
+        "tubelet_size": list(tower.patch),
+    }
+    if is_videomae(d.model):
+        ours = {
+            "model_type": "videomae",
+            "architectures": ["VideoMAEModel"],
+            "tubelet_size": tower.patch[0],
+            "patch_size": list(tower.patch[1:]),
+            "use_mean_pooling": False,  # over tokens that are not normalised
+        }
+    return ours | {
         "hidden_act": "gelu",  # the exact one
         "hidden_size": tower.width,
         "image_size": d.size,
@@ -130,7 +170,6 @@ def _config(encoder: Encoder) -> dict[str, Any]:
         "num_frames": d.frames,
         "num_hidden_layers": tower.layers,
         "qkv_bias": True,
-        "tubelet_size": list(tower.patch),
         "hidden_dropout_prob": tower.dropout,
         "attention_probs_dropout_prob": tower.attention_dropout,
     }
@@ -139,8 +178,9 @@ def _config(encoder: Encoder) -> dict[str, Any]:
 def _preprocessor(encoder: Encoder) -> dict[str, Any]:
     """Short side, centre, and pixels in [-1, 1]."""
     size = encoder.description.size
+    kind = "VideoMAE" if is_videomae(encoder.description.model) else "Vivit"
     return {
-        "image_processor_type": "VivitImageProcessor",
+        "image_processor_type": f"{kind}ImageProcessor",
         "do_resize": True,
         "size": {"shortest_edge": size},
         "resample": 2,
@@ -156,15 +196,18 @@ def _preprocessor(encoder: Encoder) -> dict[str, Any]:
 
 
 def run(folder: pathlib.Path, clips_BxTxHxWx3: np.ndarray) -> np.ndarray:
-    """Features by transformers: the class token after the last layer.
+    """Features by transformers: the class token after the last layer, or the mean of the tokens.
 
     Raises:
       UserError: it does not know an array, or misses one.
     """
     torch = import_torch()
-    model, info = import_extra("transformers").VivitModel.from_pretrained(
-        folder, add_pooling_layer=False, output_loading_info=True
-    )
+    transformers = import_extra("transformers")
+    kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+    network, arguments = transformers.VivitModel, {"add_pooling_layer": False}
+    if kind == "videomae":
+        network, arguments = transformers.VideoMAEModel, {}
+    model, info = network.from_pretrained(folder, output_loading_info=True, **arguments)
     wrong = [*info["missing_keys"], *info["unexpected_keys"], *info["mismatched_keys"]]
     if wrong:
         raise UserError(
@@ -172,4 +215,5 @@ def run(folder: pathlib.Path, clips_BxTxHxWx3: np.ndarray) -> np.ndarray:
         )
     pixels = 2 * clips_BxTxHxWx3.transpose(0, 1, 4, 2, 3).astype(np.float32) / 255 - 1
     with torch.no_grad():
-        return model.eval()(torch.from_numpy(pixels)).last_hidden_state[:, 0].numpy()
+        tokens = model.eval()(torch.from_numpy(pixels)).last_hidden_state
+    return (tokens.mean(1) if kind == "videomae" else tokens[:, 0]).numpy()

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from cvrl_jax.export import huggingface, native
+from cvrl_jax.export.foreign import read_tower
+from cvrl_jax.export.names import by_name
 from cvrl_jax.export.write import export_checkpoint
 from data_pipelines.errors import UserError
 
@@ -27,6 +29,25 @@ def test_vivit_computes_the_same(random_encoder, fields, tmp_path):
     np.testing.assert_allclose(theirs, encoder.embed(clips), atol=1e-5 * np.abs(theirs).max())
 
 
+def test_videomae_computes_the_same(random_encoder, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    encoder = random_encoder("vit", pooling="mean", position_form="sinusoid", grid=[2, 4, 4])
+    native.write(encoder, tmp_path / "source")
+    result = export_checkpoint(tmp_path / "source", "huggingface", tmp_path / "x")
+    assert result["largest_difference"] <= 1e-5 * result["largest_feature"]
+    assert "VideoMAEModel.from_pretrained" in (tmp_path / "x" / "README.md").read_text()
+    assert isinstance(
+        transformers.AutoModel.from_pretrained(tmp_path / "x"), transformers.VideoMAEModel
+    )
+    # And back again, pixels included.
+    model = encoder.description.model
+    wanted = {name: np.asarray(x) for name, x in by_name(encoder.variables).items()}
+    found = read_tower("huggingface", str(tmp_path / "x"), wanted, model)
+    for name, value in found.items():
+        if not name.endswith("key.bias"):
+            np.testing.assert_allclose(value, wanted[name], atol=1e-6, err_msg=name)
+
+
 def test_its_preprocessor_gives_the_towers_pixels(random_encoder, tmp_path):
     transformers = pytest.importorskip("transformers")
     huggingface.import_torch()
@@ -41,7 +62,11 @@ def test_its_preprocessor_gives_the_towers_pixels(random_encoder, tmp_path):
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"pooling": "mean"}, "this has pooling='mean'"),
+        (
+            {"pooling": "mean_norm", "grid": [2, 4, 4]},
+            "as VideoMAE is; this has pooling='mean_norm'",
+        ),
+        ({"pooling": "mean", "position_form": "sinusoid"}, r"grid=\(2, 3, 4\), where clips have"),
         ({"biases": False, "norm": "rms"}, "this has biases=False, norm='rms'"),
         ({"head_size": 4}, r"this has heads \* head_size = 8, not the width"),
     ],
