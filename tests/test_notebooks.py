@@ -19,7 +19,7 @@ BADGE = re.compile(
 # Their cell tagged "parameters" is followed by these.
 SMALL = {
     "1_quickstart": {"STEPS": 2},
-    "2_pretrain_on_tpu": {"PRESET": "tiny", "BATCH": 32, "STEPS": 2, "MORE_STEPS": 3},
+    "2_pretrain_on_tpu": {"PRESET": "tiny", "BATCH": 8, "STEPS": 1, "MORE_STEPS": 2},
     "3_probe_and_fine_tune": {"STEPS": 2, "EPOCHS": 10},
     "4_sampling_and_augmentation": {"DRAWS": 500, "SHOWN": 2},
 }
@@ -65,6 +65,7 @@ def test_a_notebook_runs(name, tmp_path, monkeypatch):
     pytest.importorskip("ipykernel")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(REPO), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", os.environ["CVRL_JAX_COMPILED"])
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     at = next(i for i, c in enumerate(notebook.cells) if "parameters" in c.metadata.get("tags", ()))
