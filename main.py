@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import json
 import logging as std_logging
+import os
+import pathlib
+import platform
 import signal
 import sys
 
@@ -64,8 +67,17 @@ def _set_up_logging() -> None:
         std_logging.getLogger(package).setLevel(std_logging.INFO)
 
 
+def _keep_compiled() -> None:
+    """What took long to compile is kept for the next start; JAX reads these as it is imported."""
+    # By host: what one CPU's compiler made may be no use to another that shares the home folder.
+    cache = pathlib.Path.home() / ".cache" / "cvrl_jax" / "compiled" / platform.node()
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "1")
+
+
 def run() -> None:
     """Parses the flags, runs, and turns what a user can mend into one line on stderr."""
+    _keep_compiled()
     try:
         app.run(main, flags_parser=parse_flags)
     except UserError as error:

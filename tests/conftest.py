@@ -16,6 +16,13 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Tests compile longer than they compute; without any optimisation computing takes over.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
 
+# Many tests train the same tiny network: compile it once, for all processes of a session. The
+# first of them makes the folder and is the last to end.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="cvrl_jax_compiled_")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+
 import jax
 import pytest
 from absl import flags
@@ -25,13 +32,6 @@ from ml_collections import ConfigDict
 jax.config.update("jax_num_cpu_devices", 8)
 # On fewer cores than devices, two computations in flight could each wait for the other's threads.
 jax.config.update("jax_cpu_enable_async_dispatch", False)
-# Many tests train the same tiny network: compile it once, for all processes of a session. The
-# first of them makes the folder and is the last to end.
-if "CVRL_JAX_COMPILED" not in os.environ:
-    os.environ["CVRL_JAX_COMPILED"] = tempfile.mkdtemp(prefix="cvrl_jax_compiled_")
-    atexit.register(shutil.rmtree, os.environ["CVRL_JAX_COMPILED"], ignore_errors=True)
-jax.config.update("jax_compilation_cache_dir", os.environ["CVRL_JAX_COMPILED"])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 settings.register_profile("default", max_examples=25, deadline=None, derandomize=True)
 settings.load_profile("default")
 flags.FLAGS.mark_as_parsed()  # grain reads absl flags; under pytest nobody parses them

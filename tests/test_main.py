@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import platform
 import signal
 import subprocess
 import sys
@@ -119,22 +120,12 @@ def test_describe_counts_parameters_without_a_workdir():
 
 
 @pytest.fixture(scope="module")
-def environment():
-    """Of a run in a process of its own: it finds there what other tests have compiled."""
-    return os.environ | {
-        "JAX_COMPILATION_CACHE_DIR": os.environ["CVRL_JAX_COMPILED"],
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
-    }
-
-
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory, environment):
+def unbroken(tmp_path_factory):
     """A run of 30 steps that nothing disturbs, and its result."""
     workdir = tmp_path_factory.mktemp("unbroken") / "run"
     ended = subprocess.run(
         training(workdir, "steps=30"),
         cwd=REPO,
-        env=environment,
         check=True,
         capture_output=True,
         text=True,
@@ -161,14 +152,13 @@ def wait_for_step(process: subprocess.Popen, workdir: pathlib.Path, step: int) -
     raise AssertionError("the run ended before it could be stopped")
 
 
-def test_a_run_killed_twice_ends_bit_for_bit_like_an_unbroken_one(unbroken, environment, tmp_path):
+def test_a_run_killed_twice_ends_bit_for_bit_like_an_unbroken_one(unbroken, tmp_path):
     workdir, result = unbroken
     broken = tmp_path / "run"
     for workers, step in ((0, 4), (2, 15)):
         process = subprocess.Popen(
             training(broken, "steps=30", f"data.workers={workers}"),
             cwd=REPO,
-            env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -178,7 +168,6 @@ def test_a_run_killed_twice_ends_bit_for_bit_like_an_unbroken_one(unbroken, envi
     ended = subprocess.run(
         training(broken, "steps=30"),
         cwd=REPO,
-        env=environment,
         check=True,
         capture_output=True,
         text=True,
@@ -190,13 +179,12 @@ def test_a_run_killed_twice_ends_bit_for_bit_like_an_unbroken_one(unbroken, envi
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
-def test_export_ends_with_one_line_of_json(unbroken, environment, tmp_path):
+def test_export_ends_with_one_line_of_json(unbroken, tmp_path):
     workdir, _ = unbroken
     output = tmp_path / "x.safetensors"
     ended = subprocess.run(
         command("--mode=export", "--to=safetensors", f"--workdir={workdir}", f"--output={output}"),
         cwd=REPO,
-        env=environment,
         check=True,
         capture_output=True,
         text=True,
@@ -206,7 +194,7 @@ def test_export_ends_with_one_line_of_json(unbroken, environment, tmp_path):
     assert cvrl_jax.load(output).description.origin["step"] == 30
 
 
-def test_eval_ends_with_one_line_of_json(unbroken, environment, tmp_path):
+def test_eval_ends_with_one_line_of_json(unbroken, tmp_path):
     workdir, result = unbroken
     ended = subprocess.run(
         command(
@@ -215,7 +203,6 @@ def test_eval_ends_with_one_line_of_json(unbroken, environment, tmp_path):
             *("--config.eval.knn_k=3", "--config.data.test_videos=8"),
         ),
         cwd=REPO,
-        env=environment,
         check=True,
         capture_output=True,
         text=True,
@@ -224,11 +211,10 @@ def test_eval_ends_with_one_line_of_json(unbroken, environment, tmp_path):
     assert json.loads(line)["knn_top1"] == pytest.approx(result["knn_top1"], abs=1e-6)
 
 
-def test_a_signal_ends_with_its_status_and_one_line(environment, tmp_path):
+def test_a_signal_ends_with_its_status_and_one_line(tmp_path):
     process = subprocess.Popen(
         training(tmp_path / "run", "steps=500", "data.workers=2", "eval.protocols=()"),
         cwd=REPO,
-        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -241,6 +227,25 @@ def test_a_signal_ends_with_its_status_and_one_line(environment, tmp_path):
     assert out == ""
     assert [line for line in err.splitlines() if line.startswith("stopped by signal 2 at step")]
     assert "Traceback" not in err
+
+
+def test_what_was_compiled_is_kept_for_the_next_start(tmp_path):
+    program = (
+        "import main; main._keep_compiled(); import jax; "
+        "print(jax.config.jax_compilation_cache_dir)"
+    )
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("JAX_COMPILATION")}
+    for given in ({}, {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "own")}):
+        ended = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=REPO,
+            env=clean | {"HOME": str(tmp_path)} | given,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        folder = "own" if given else f".cache/cvrl_jax/compiled/{platform.node()}"
+        assert ended.stdout.strip() == str(tmp_path / folder)
 
 
 def test_tensorflow_is_never_imported():
