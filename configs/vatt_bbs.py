@@ -10,11 +10,11 @@ Presets:   :tiny   built-in videos that speak, on 2 CPU cores; the same as that 
 from ml_collections import ConfigDict
 
 from configs import base
-from configs.vatt_mbs import vatt
+from configs.vatt_mbs import vatt_with
 
 
 def get_config(preset: str = "") -> ConfigDict:
-    """Returns the experiment; `preset` is "", "tiny" or "small"."""
+    """Returns the experiment; `preset` as for vatt_mbs.py."""
     config = base.get_config()
     config.name = "vatt_bbs"
-    return vatt(config, preset, video="base")
+    return vatt_with(config, preset, video="base")

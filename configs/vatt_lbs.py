@@ -12,15 +12,15 @@ Video and audio tower recompute their blocks in the backward pass, and the devic
 from ml_collections import ConfigDict
 
 from configs import base
-from configs.vatt_mbs import vatt
+from configs.vatt_mbs import vatt_with
 
 
 def get_config(preset: str = "") -> ConfigDict:
-    """Returns the experiment; `preset` is "", "tiny" or "small"."""
+    """Returns the experiment; `preset` as for vatt_mbs.py."""
     config = base.get_config()
     config.name = "vatt_lbs"
-    config = vatt(config, preset, video="large")
-    if preset != "tiny":
+    config = vatt_with(config, preset, video="large")
+    if "tiny" not in preset.split(","):
         config.model.video.remat = "block"
         config.model.audio.remat = "block"
         config.parallel.preset = "fsdp"

@@ -6,6 +6,9 @@ Hardware:  a TPU pod slice for the full recipe (the paper: 256 TPU v3, under 3 d
 Expected:  published, zero-shot text-to-video R@10: YouCook2 45.5, MSR-VTT 29.7; not run here
 Presets:   :tiny   built-in videos that speak, on 2 CPU cores, minutes
            :small  16 x 112 x 112 for one GPU; not run here
+Towers:    :spectrogram   sound as log-mel spectrograms in place of waveforms
+           :linear_text   words without a transformer (MMV)
+           both go with each other and with a preset: :tiny,spectrogram,linear_text
 
 Where paper and released code disagree the fields say so; the values are the paper's, or the code's
 where the paper says nothing.
@@ -18,10 +21,22 @@ from configs.presets import apply_preset
 
 
 def get_config(preset: str = "") -> ConfigDict:
-    """Returns the experiment; `preset` is "", "tiny" or "small"."""
+    """Returns the experiment; `preset` is "", "tiny" or "small", and towers behind commas."""
     config = base.get_config()
     config.name = "vatt_mbs"
-    return vatt(config, preset, video="medium")
+    return vatt_with(config, preset, video="medium")
+
+
+def vatt_with(config: ConfigDict, preset: str, video: str) -> ConfigDict:
+    """As `vatt`; words of `preset` between commas may also name other towers."""
+    words = preset.split(",")
+    sizes = [word for word in words if word not in TOWERS]
+    config = vatt(config, ",".join(sizes), video)
+    for name in TOWERS:
+        if name in words:
+            TOWERS[name](config, "tiny" in sizes)
+            config.name = f"{config.name}:{name}"
+    return config
 
 
 def vatt(config: ConfigDict, preset: str, video: str) -> ConfigDict:
@@ -72,7 +87,7 @@ def vatt(config: ConfigDict, preset: str, video: str) -> ConfigDict:
     )
     model.audio = ConfigDict(
         {
-            "name": "wat_base",  # wat_* waveforms | spt_* spectrograms (with another patch, grid)
+            "name": "wat_base",  # wat_* waveforms; for spectrograms see above
             "patch": 128,  # samples of a token
             "grid": (1200,),
             **tokens,
@@ -81,7 +96,7 @@ def vatt(config: ConfigDict, preset: str, video: str) -> ConfigDict:
     )
     model.text = ConfigDict(
         {
-            "name": "t5_small",  # t5_* | text_* (absolute positions) | text_linear
+            "name": "t5_small",  # t5_* | text_* (absolute positions); for words alone see above
             "vocabulary": 65_536,  # at least what the tokenizer has
             "word_size": 0,  # of a word's vector, 0 = width; the released code: 300, frozen
             "frozen_words": False,
@@ -156,3 +171,40 @@ def _tiny(config: ConfigDict) -> None:
         protocols=("cross_modal_retrieval", "knn", "linear"),
         retrieval_ways=64,
     )
+
+
+def _spectrogram(config: ConfigDict, tiny: bool) -> None:
+    """Tokens are tiles of a log-mel spectrogram, 16 steps by 5 bands as in the released code."""
+    audio = config.model.audio
+    config.model.audio = ConfigDict(
+        audio.to_dict()
+        | {
+            "name": audio.name.replace("wat", "spt"),
+            "patch": (4, 5) if tiny else (16, 5),  # steps of time, bands
+            "grid": (14, 4) if tiny else (9, 16),
+            "rate": config.data.audio.rate,
+            "window": 256 if tiny else 2048,  # samples
+            "step": 64 if tiny else 1024,  # samples
+            "bands": 20 if tiny else 80,
+            "band_range": (80.0, 1900.0) if tiny else (80.0, 7600.0),  # Hz
+        }
+    )
+
+
+def _linear_text(config: ConfigDict, tiny: bool) -> None:
+    """A Dense layer on every word's vector, the greatest over the sentence."""
+    text = config.model.text
+    config.model.text = ConfigDict(
+        {
+            "name": "text_linear",
+            "vocabulary": text.vocabulary,
+            "word_size": 64 if tiny else 300,
+            "frozen_words": False,
+            "word_vectors": "",  # .npy file to start from; the released code: word2vec's, frozen
+            "width": 128 if tiny else 2048,
+            "dtype": text.dtype,
+        }
+    )
+
+
+TOWERS = {"spectrogram": _spectrogram, "linear_text": _linear_text}

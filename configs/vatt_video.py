@@ -60,6 +60,9 @@ def fine_tuning(config: ConfigDict, preset: str, clips: int, crops: int) -> Conf
     config.model.drop_token = 0.0
     patch = config.model.get("patch", (4, 16, 16))
     sizes = config.data.frames, config.data.size, config.data.size
-    with config.unlocked():  # rows of the position tables
+    with config.unlocked():
+        config.model.pre_projection = False  # of VATT's shared transformer: True
+        config.model.post_projection = 0  # likewise: 1024
+        # Rows of the position tables.
         config.model.grid = tuple(n // p for n, p in zip(sizes, patch))
     return config

@@ -121,10 +121,10 @@ def test_describe_counts_parameters_without_a_workdir():
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
-    """A run of 30 steps that nothing disturbs, and its result."""
+    """A run of 14 steps that nothing disturbs, and its result."""
     workdir = tmp_path_factory.mktemp("unbroken") / "run"
     ended = subprocess.run(
-        training(workdir, "steps=30"),
+        training(workdir, "steps=14"),
         cwd=REPO,
         check=True,
         capture_output=True,
@@ -155,9 +155,9 @@ def wait_for_step(process: subprocess.Popen, workdir: pathlib.Path, step: int) -
 def test_a_run_killed_twice_ends_bit_for_bit_like_an_unbroken_one(unbroken, tmp_path):
     workdir, result = unbroken
     broken = tmp_path / "run"
-    for workers, step in ((0, 4), (2, 15)):
+    for workers, step in ((0, 3), (2, 8)):
         process = subprocess.Popen(
-            training(broken, "steps=30", f"data.workers={workers}"),
+            training(broken, "steps=14", f"data.workers={workers}"),
             cwd=REPO,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -166,7 +166,7 @@ def test_a_run_killed_twice_ends_bit_for_bit_like_an_unbroken_one(unbroken, tmp_
         process.kill()
         process.wait()
     ended = subprocess.run(
-        training(broken, "steps=30"),
+        training(broken, "steps=14"),
         cwd=REPO,
         check=True,
         capture_output=True,
@@ -191,7 +191,7 @@ def test_export_ends_with_one_line_of_json(unbroken, tmp_path):
     )
     (line,) = ended.stdout.splitlines()
     assert json.loads(line)["largest_difference"] == 0.0
-    assert cvrl_jax.load(output).description.origin["step"] == 30
+    assert cvrl_jax.load(output).description.origin["step"] == 14
 
 
 def test_eval_ends_with_one_line_of_json(unbroken, tmp_path):

@@ -28,6 +28,24 @@ def test_experiments_are_valid(name, preset):
     assert config.name.startswith(name)
 
 
+@pytest.mark.parametrize("towers", ["spectrogram", "linear_text", "tiny,spectrogram,linear_text"])
+def test_vatt_takes_other_towers_by_name(towers):
+    for name in ("vatt_bbs", "vatt_mbs", "vatt_lbs"):
+        config = importlib.import_module(f"configs.{name}").get_config(towers)
+        validate(config)
+        assert (config.model.audio.name == "spt_base") == ("spectrogram" in towers)
+        assert (config.model.text.name == "text_linear") == ("linear_text" in towers)
+
+
+def test_the_tower_of_a_shared_transformer_can_be_fine_tuned():
+    config = importlib.import_module("configs.vatt_video").get_config()
+    shared = importlib.import_module("configs.vatt_ma_medium").get_config().model.video
+    config.model.update(
+        pre_projection=shared.pre_projection, post_projection=shared.post_projection
+    )
+    validate(config)
+
+
 EVALUATIONS = (
     "knn", "linear", "retrieval", "attentive", "few_shot", "semi_supervised", "finetune", "cka",
 )  # fmt: skip

@@ -15,9 +15,9 @@ from data_pipelines.bad_examples import read_bad_examples
 from data_pipelines.errors import UserError
 
 
-def on_folder(config, root):
+def on_folder(config, root, workers=0):
     config.data.update(source="folder", root=str(root), train_videos=0, test_videos=0)
-    config.data.update(max_bad_fraction=0.5)
+    config.data.update(max_bad_fraction=0.5, workers=workers)
     return config
 
 
@@ -54,7 +54,7 @@ def test_a_partial_checkpoint_is_named_with_the_others(trained_copy):
 
 
 def test_a_run_with_a_bad_file_ends_and_lists_it(tiny_config, folder, tmp_path):
-    result = train(on_folder(tiny_config(), folder), tmp_path / "run")
+    result = train(on_folder(tiny_config(), folder, workers=2), tmp_path / "run")
     assert result["step"] == 4
     assert result["knn_top1"] is not None
     row = Workdir(tmp_path / "run").read_metrics()[0]

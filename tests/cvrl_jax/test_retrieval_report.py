@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from cvrl_jax.evaluation.bench import Finding
 from cvrl_jax.evaluation.cross_modal_retrieval import retrieval_metrics
 from cvrl_jax.evaluation.features import Features
 from cvrl_jax.evaluation.suite import Results
@@ -31,7 +32,8 @@ def features():
 
 
 def gather(config, found, untrained=None):
-    results = Results(retrieval_metrics(found, ways=config.eval.retrieval_ways), None, found, None)
+    metrics = retrieval_metrics(found, ways=config.eval.retrieval_ways)
+    results = Results({"cross_modal_retrieval": Finding(metrics)}, {}, None, found)
     source = MovingShapes(VIDEOS, 0, "test")
     inputs = create_method(config).inputs
     return source, gather_retrieval(

@@ -91,7 +91,11 @@ def test_a_malformed_list_is_explained(
 def test_sources_have_folds_and_missing_sounds_are_counted(tmp_path: pathlib.Path) -> None:
     root = write(tmp_path / "e", *ROWS)
     section = DataSection(source="esc50", root=str(root), max_missing_fraction=0.5)
-    fields = dataclasses.asdict(section) | {"test_split": "", "eval_fraction": 0.2}
+    fields = dataclasses.asdict(section) | {
+        "test_split": "",
+        "eval_fraction": 0.2,
+        "train_share": 1.0,
+    }
     fields |= {"train_videos": 0, "test_videos": 0}
     sources = create_sources(ConfigDict(fields), 0)
     assert sources.folds is not None
