@@ -66,42 +66,63 @@ def write(
     history = folder.read_metrics()
     untrained = {k: v for row in history if row["step"] == 0 for k, v in row.items()}
     metrics = results.metrics if results else {}
-    chance = metrics.get("chance")
     bad = [(row["path"], row["reason"]) for row in read_bad_examples(folder.bad_examples)]
-    test = results.test.readable() if results else None
-    shown = results.shown if results else None
-    predictions = results.predictions_M if results else None
-    spec = evaluation_spec(config, clips=1, crops=1, inputs=method.inputs)
     contents = ReportContents(
+        **shown_of(results, metrics, untrained, sources, config, method.inputs),
         title=config.name or config.method.name,
         description=f"{config.method.name} on {sources.train.name}, {config.steps} steps of "
         f"{config.batch_size} videos. {sources.no_test_because}",
-        summary=summary_numbers(metrics, untrained),
-        multimodal=gather_retrieval(results, sources, config, method.inputs, untrained),
         history=history,
-        chance=chance,
         clips_NxVxTxHxWx3=_augmented_clips(method, sources.train, config.seed),
-        vectors_MxD=test.mean_NxD if test else None,
-        vector_labels_M=test.class_N if test else None,
-        classes=sources.train.classes,
-        neighbours=neighbour_queries(results, sources, spec),
-        true_K=test.labels_N if test and predictions is not None else None,
-        predicted_K=predictions,
-        predictor=PREDICTORS.get(shown or "", "classifier"),
-        classified=gather_classified(results, sources, spec),
-        by_factor=by_factor(metrics, shown, sources),
         census=_census(sources, facts.survey, bad, metrics),
-        config=plain(config),
-        versions=versions(),
         command=facts.command,
-        seed=config.seed,
-        hardware=f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         wall_seconds=facts.wall_seconds,
     )
     write_report(folder.report, contents)
 
 
-def summary_numbers(metrics: dict[str, float], untrained: dict[str, Any]) -> list[SummaryNumber]:
+def shown_of(
+    results: Results | None,
+    metrics: dict[str, float],
+    untrained: dict[str, Any],
+    sources: Sources,
+    config: ConfigDict,
+    inputs: InputSpec,
+) -> dict[str, Any]:
+    """What every page of results shows: fields of `ReportContents`, by name.
+
+    Args:
+      results: of the protocols of a frozen network, None where there were none.
+      metrics: to show as numbers.
+      untrained: those of the network before training, as far as they are known.
+      sources: what the protocols ran on.
+      config: of the run or evaluation.
+      inputs: what the method wants delivered.
+    """
+    test = results.test.readable() if results else None
+    predictions, shown = (results.predictions_M, results.shown) if results else (None, None)
+    spec = evaluation_spec(config, clips=1, crops=1, inputs=inputs)
+    return {
+        "summary": _summary_numbers(metrics, untrained),
+        "chance": metrics.get("chance"),
+        "multimodal": gather_retrieval(results, sources, config, inputs, untrained),
+        "vectors_MxD": test.mean_NxD if test else None,
+        "vector_labels_M": test.class_N if test else None,
+        "classes": sources.train.classes,
+        "neighbours": _neighbour_queries(results, sources, spec),
+        "true_K": test.labels_N if test and predictions is not None else None,
+        "predicted_K": predictions,
+        "predictor": PREDICTORS.get(shown or "", "classifier"),
+        "classified": gather_classified(results, sources, spec),
+        "by_factor": _by_factor(metrics, shown, sources),
+        "config": plain(config),
+        "versions": versions(),
+        "seed": config.seed,
+        "hardware": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+    }
+
+
+def _summary_numbers(metrics: dict[str, float], untrained: dict[str, Any]) -> list[SummaryNumber]:
     """The big numbers of a page, of those metrics that there are."""
     shown = {
         "text_to_video_r1": "Text to video R@1",
@@ -144,7 +165,7 @@ def _words(name: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def by_factor(
+def _by_factor(
     metrics: dict[str, float], protocol: str | None, sources: Sources
 ) -> list[FactorAccuracy] | None:
     """Of the protocol whose predictions are shown."""
@@ -188,7 +209,7 @@ def _augmented_clips(method: Method, source: Source, seed: int) -> np.ndarray | 
     return np.asarray(np.clip(np.asarray(views, np.float32) * 255, 0, 255), np.uint8)[:, :2]
 
 
-def neighbour_queries(
+def _neighbour_queries(
     results: Results | None, sources: Sources, spec: InputSpec
 ) -> list[NeighbourQuery] | None:
     """Test videos spread over the collection, with their nearest training videos."""

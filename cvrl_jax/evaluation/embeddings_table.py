@@ -108,6 +108,13 @@ def _lists(values: np.ndarray, present: np.ndarray) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), flat, mask=pa.array(~present))
 
 
+def vectors_in(table: pa.Table) -> np.ndarray:
+    """The column `vector` of a table that `write_embeddings` wrote: float32 [N, D]."""
+    column = table["vector"]
+    values = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(-1, column.type.list_size)
+
+
 def read_embeddings(path: str | os.PathLike[str]) -> Embeddings:
     """Reads back what `write_embeddings` wrote.
 
@@ -115,11 +122,8 @@ def read_embeddings(path: str | os.PathLike[str]) -> Embeddings:
       FileNotFoundError: there is no such file.
     """
     table = pq.read_table(path)
-    vector = table["vector"]
-    dimension = vector.type.list_size
-    values = vector.combine_chunks().flatten().to_numpy(zero_copy_only=False)
     return Embeddings(
         ids=table["id"].to_pylist(),
-        vectors_NxD=values.reshape(-1, dimension),
+        vectors_NxD=vectors_in(table),
         labels_N=table["label_index"].fill_null(-1).to_numpy(),
     )

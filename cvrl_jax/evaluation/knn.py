@@ -49,23 +49,6 @@ def neighbours(
     return indices, similarities
 
 
-def knn_predict(
-    train_NxD: np.ndarray,
-    train_labels_N: np.ndarray,
-    test_MxD: np.ndarray,
-    classes: int,
-    k: int = 20,
-    temperature: float = 0.07,
-) -> np.ndarray:
-    """Predicts the class of each test vector, the one of most votes (see `knn_votes`).
-
-    Returns:
-      int64 [M]; the lower index of two with equal votes.
-    """
-    votes = knn_votes(train_NxD, train_labels_N, test_MxD, classes, k, temperature)
-    return votes.argmax(axis=1)
-
-
 def knn_votes(
     train_NxD: np.ndarray,
     train_labels_N: np.ndarray,
@@ -88,7 +71,7 @@ def knn_votes(
       temperature: above 0; the smaller, the more the nearest neighbours count.
 
     Returns:
-      float64 [M, C], shares that add up to 1.
+      float64 [M, C], shares that add up to 1; the class of a vector is the first of the largest.
 
     Raises:
       ValueError: no training vector has a label, or `k` < 1.
@@ -101,20 +84,6 @@ def knn_votes(
     votes_MxC = np.zeros((len(indices_Mxk), classes))
     np.add.at(votes_MxC, (np.arange(len(indices_Mxk))[:, None], labels_N[indices_Mxk]), weights_Mxk)
     return votes_MxC / votes_MxC.sum(axis=1, keepdims=True)
-
-
-def knn_top1(
-    train_NxD: np.ndarray,
-    train_labels_N: np.ndarray,
-    test_MxD: np.ndarray,
-    test_labels_M: np.ndarray,
-    classes: int,
-    k: int = 20,
-    temperature: float = 0.07,
-) -> float:
-    """Returns the accuracy of `knn_predict` over the test vectors that have a label (>= 0)."""
-    predictions = knn_predict(train_NxD, train_labels_N, test_MxD, classes, k, temperature)
-    return accuracy(predictions, test_labels_M)
 
 
 def accuracy(predictions_M: np.ndarray, labels_M: np.ndarray) -> float:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 from typing import Any
 
-import jinja2
-
 from cvrl_jax.parallel.describe import size
+from data_pipelines.pages import render, write_whole
 
 
 def write_page(path: pathlib.Path, result: dict[str, Any]) -> None:
@@ -18,22 +16,12 @@ def write_page(path: pathlib.Path, result: dict[str, Any]) -> None:
       path: where to.
       result: of `plan`.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cvrl_jax.plan", ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(size=size)
-    page = environment.get_template("plan.html.j2").render(
-        plan=result,
-        facts=facts(result),
-        tried=[(t, facts(t | _of(result))) for t in result["tried"]],
-    )
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_text(page, encoding="utf-8")
-    os.replace(unfinished, path)
+    contents = {
+        "plan": result,
+        "facts": facts(result),
+        "tried": [(t, facts(t | _of(result))) for t in result["tried"]],
+    }
+    write_whole(path, render("cvrl_jax.plan", "plan.html.j2", contents, size=size))
 
 
 def summary(result: dict[str, Any]) -> str:

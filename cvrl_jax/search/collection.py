@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from cvrl_jax.config import from_plain
 from cvrl_jax.embed import ABOUT
+from cvrl_jax.evaluation.embeddings_table import vectors_in
 from cvrl_jax.evaluation.suite import sources_of
 from data_pipelines.errors import UserError
 from data_pipelines.video import Source
@@ -78,7 +79,7 @@ class Collection:
             column("id"),
             column("path"),
             column("label"),
-            np.concatenate([_vectors(table["vector"]) for table in tables.values()]),
+            np.concatenate([vectors_in(table) for table in tables.values()]),
             rows,
             from_plain(about["config"]),
             pathlib.Path(about["checkpoint"]),
@@ -97,8 +98,3 @@ class Collection:
     def title(self, row: int) -> str:
         """What a reader knows the video by: its file's name, or its id."""
         return pathlib.PurePath(self.paths[row]).name or self.ids[row]
-
-
-def _vectors(column: pa.ChunkedArray) -> np.ndarray:
-    values = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return values.reshape(-1, column.type.list_size)

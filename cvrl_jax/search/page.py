@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Sequence
 
-import jinja2
 import numpy as np
 
 from cvrl_jax.observe.report import svg
 from cvrl_jax.observe.report.filmstrips import animation
+from data_pipelines.pages import render, write_whole
 
 _SIDE = 160  # pixels of a preview
 
@@ -51,23 +50,16 @@ def write_page(path: pathlib.Path, searches: Sequence[Search], about: str) -> No
       searches: to show, one below the other.
       about: one line on the collection.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cvrl_jax.search", ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("page.html.j2").render(
-        about=about,
-        light=svg.css_variables(),
-        dark=svg.css_variables(dark=True),
-        rows=[[_shown(card, search.query) for card in (search.query, *search.found)]
-              for search in searches],
-    )  # fmt: skip
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_bytes(page.encode("utf-8", "backslashreplace"))
-    os.replace(unfinished, path)
+    contents = {
+        "about": about,
+        "light": svg.css_variables(),
+        "dark": svg.css_variables(dark=True),
+        "rows": [
+            [_shown(card, search.query) for card in (search.query, *search.found)]
+            for search in searches
+        ],
+    }
+    write_whole(path, render("cvrl_jax.search", "page.html.j2", contents))
 
 
 def _shown(card: Card, query: Card) -> dict[str, object]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import jinja2
-
+from data_pipelines import pages
 from data_pipelines.census import summary as numbers
 from data_pipelines.census.histogram import histogram
 from data_pipelines.census.summary import Summary
@@ -16,15 +15,10 @@ _BARS = 12  # shown of a long tail
 
 def render(summary: Summary) -> str:
     """Returns the page. What a file's name or content says is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("data_pipelines.census", ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    contents = _contents(summary)
+    return pages.render(
+        "data_pipelines.census", "census.html.j2", contents, number=number, size=_size
     )
-    environment.filters.update(number=number, size=_size)
-    return environment.get_template("census.html.j2").render(**_contents(summary))
 
 
 def number(value: float) -> str:

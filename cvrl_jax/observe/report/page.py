@@ -8,12 +8,11 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jinja2
-
 from cvrl_jax.observe.report import curves, figures, filmstrips, svg
 from cvrl_jax.observe.report.classified_section import classified_section
 from cvrl_jax.observe.report.contents import NeighbourQuery, ReportContents, SummaryNumber
 from cvrl_jax.observe.report.multimodal_section import retrieval_section
+from data_pipelines.pages import render, write_whole
 
 _STRIP_FRAMES = 6
 _NEIGHBOUR_FRAMES = 4
@@ -29,25 +28,9 @@ def write_report(path: str | os.PathLike[str], contents: ReportContents) -> None
         path: Where to; folders are made as needed, an older report is replaced.
         contents: What to show.
     """
-    path = pathlib.Path(path)
-    page = _environment().get_template("template.html.j2").render(**_sections(contents))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".tmp")
-    # File names that are no UTF-8 reach us as lone surrogates: show them escaped.
-    unfinished.write_bytes(page.encode("utf-8", "backslashreplace"))
-    os.replace(unfinished, path)
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cvrl_jax.observe.report", ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(percent=_percent, number=_number)
-    return environment
+    filters = {"percent": _percent, "number": _number}
+    page = render("cvrl_jax.observe.report", "template.html.j2", _sections(contents), **filters)
+    write_whole(pathlib.Path(path), page)
 
 
 def _sections(contents: ReportContents) -> dict[str, Any]:
