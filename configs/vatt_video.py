@@ -43,13 +43,14 @@ def fine_tuning(config: ConfigDict, preset: str, clips: int, crops: int) -> Conf
         {
             "name": "supervised",
             "label_smoothing": 0.1,
-            "dropout": 0.0,  # of the feature
+            "dropout": 0.0,  # of the feature; the released code: 0.5
             "mixup": 0.0,  # alpha of Beta(alpha, alpha); 0 = none
             "cutmix": 0.0,  # likewise
         }
     )
     config.augment.recipe = "vatt"
     config.optimizer.update(name="sgd", momentum=0.9, weight_decay=0.0)
+    config.optimizer.update(clip_norm=0.0, clip_part="towers")  # the released code cuts at 0.75
     config = apply_preset(config, preset)
     config.eval.update(protocols=(), clips=clips, crops=crops, view_mean="logits")
     if preset == "tiny":

@@ -174,6 +174,7 @@ def finetune_config(config: ConfigDict, checkpoint: pathlib.Path, videos: int) -
             weight_decay=settings.weight_decay,
             warmup_steps=min(int(settings.warmup_epochs * per_epoch), steps - 1),
             layer_decay=settings.layer_decay,
+            clip_norm=0.0,
             schedule="cosine",
         )
         tuned.eval.update(protocols=(), every=0, at_start=False)
