@@ -25,10 +25,10 @@ import numpy as np
 from results_tables import table
 
 from cvrl_jax.config import from_plain
+from cvrl_jax.downstream.overlay import complete
 from cvrl_jax.evaluation.suite import sources_of
 from cvrl_jax.methods import create_method
 from cvrl_jax.optim import create_optimizer
-from cvrl_jax.overlay import complete
 from cvrl_jax.parallel.mesh import make_mesh, put_batch
 from cvrl_jax.state import create_state, make_train_step
 from cvrl_jax.workdir import Workdir

@@ -32,7 +32,7 @@ def train(flags: Any) -> Result:
 
 def evaluate(flags: Any) -> Result:
     """Judges a finished run."""
-    from cvrl_jax.evaluate import evaluate_checkpoint
+    from cvrl_jax.downstream.evaluate import evaluate_checkpoint
 
     return evaluate_checkpoint(
         flags.config, _checkpoint(flags), _workdir(flags), _command(), flags.overwrite
@@ -41,7 +41,7 @@ def evaluate(flags: Any) -> Result:
 
 def embed(flags: Any) -> Result:
     """Writes one row of features for each video."""
-    from cvrl_jax.embed import embed_checkpoint
+    from cvrl_jax.downstream.embed import embed_checkpoint
 
     return embed_checkpoint(flags.config, _checkpoint(flags), _workdir(flags))
 

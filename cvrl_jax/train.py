@@ -15,7 +15,6 @@ from typing import Any
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from cvrl_jax import run_report
 from cvrl_jax.checkpoint import Checkpoints, check_not_beyond
 from cvrl_jax.config import plain, validate
 from cvrl_jax.evaluation.protocols import QUICK
@@ -30,6 +29,7 @@ from cvrl_jax.observe.step_log import StepLog
 from cvrl_jax.observe.writers import create_writers
 from cvrl_jax.optim import create_optimizer
 from cvrl_jax.parallel.mesh import make_mesh, put_batch
+from cvrl_jax.reports import run as run_report
 from cvrl_jax.state import abstract_state, create_state, make_train_step
 from cvrl_jax.workdir import Workdir
 from data_pipelines.bad_examples import BadExamples

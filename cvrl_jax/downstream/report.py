@@ -5,10 +5,10 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
+from cvrl_jax.downstream.frozen import Opened
 from cvrl_jax.evaluation.suite import Results
-from cvrl_jax.frozen import Opened
 from cvrl_jax.observe.report import ReportContents, write_report
-from cvrl_jax.run_report import shown_of
+from cvrl_jax.reports.run import shown_of
 from data_pipelines.sources import Sources
 
 

@@ -7,8 +7,8 @@ import os
 import pyarrow.parquet as pq
 import pytest
 
-from cvrl_jax.embed import embed_checkpoint
-from cvrl_jax.frozen import config_of, open_checkpoint
+from cvrl_jax.downstream.embed import embed_checkpoint
+from cvrl_jax.downstream.frozen import config_of, open_checkpoint
 from cvrl_jax.train import train
 from cvrl_jax.workdir import Workdir
 from data_pipelines.bad_examples import read_bad_examples
