@@ -38,6 +38,11 @@ flags.DEFINE_string(
     "plan, describe: devices, e.g. v5e:4x4, v5p:2x2x4, cpu:8, gpu; see docs/scale.md.",
 )
 flags.DEFINE_string("json", "plan.json", "plan: file to write, and a page beside it.")
+flags.DEFINE_string(
+    "coordinator", None, "train, several processes: HOST:PORT of the first; see docs/scale.md."
+)
+flags.DEFINE_integer("processes", None, "train: how many there are; 1 = this one alone.")
+flags.DEFINE_integer("process", None, "train: number of this one, from 0.")
 flags.DEFINE_bool("resume", False, "Go on in --workdir although the config differs.")
 flags.DEFINE_bool(
     "overwrite", False, "Delete the run in --workdir (eval: in its finetune folders) first."
@@ -54,7 +59,8 @@ def main(argv: list[str]) -> int:
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         return 128 + stopped.signal
-    print(json.dumps(result))
+    if result:  # of several processes one speaks
+        print(json.dumps(result))
     return 0
 
 

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
+from cvrl_jax.parallel import hosts
 from data_pipelines.errors import UserError
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "grain", "av", "numpy")
@@ -121,25 +122,26 @@ class Checkpoints:
         damaged: list[pathlib.Path] = []
         for step in reversed(steps):
             path = self._folder / str(step)
+            loaded, damage = {}, None
             try:
                 _check_same_arrays(path, abstract_state)
-                loaded = self._checkpointer.load_checkpointables(
-                    step, {"state": abstract_state, "host": None}
-                )
+                # Each process by itself: one that finds damage must not leave others waiting.
+                with _context(alone=True):
+                    loaded = ocp.load_checkpointables(
+                        str(path.resolve()), {"state": abstract_state, "host": None}
+                    )
             except UserError:
                 raise
             except Exception as error:  # damaged files fail in many ways
+                damage = _first_line(error)
+            damage = next((found for found in hosts.gather(damage) if found), None)
+            if damage:
                 log.warning(
-                    "checkpoint %s is damaged (%s); falling back to the one before",
-                    path,
-                    _first_line(error),
+                    "checkpoint %s is damaged (%s); falling back to the one before", path, damage
                 )
                 damaged.append(path)
                 continue
-            # Out of the way of the checkpoints to come, and only now: had none been whole, nothing
-            # would have been touched.
-            for path in damaged:
-                shutil.move(path, self._folder.parent / f"damaged_checkpoint_{path.name}")
+            hosts.on_first(lambda: self._set_aside(damaged))
             self._checkpointer.reload()
             return step, loaded["state"], loaded["host"]
         if steps:
@@ -148,6 +150,11 @@ class Checkpoints:
                 "start again with --overwrite, or restore the folder from a backup"
             )
         return None
+
+    def _set_aside(self, damaged: list[pathlib.Path]) -> None:
+        """Out of the way of checkpoints to come; had none been whole, nothing would be touched."""
+        for path in damaged:
+            shutil.move(path, self._folder.parent / f"damaged_checkpoint_{path.name}")
 
     def close(self) -> None:
         """Waits for the save in progress and releases the folder."""
@@ -158,8 +165,10 @@ class Checkpoints:
             with contextlib.suppress(Exception) if self._has_failed else contextlib.nullcontext():
                 self._checkpointer.close()
 
-    def _failed(self, step: int, error: Exception) -> UserError:
+    def _failed(self, step: int, error: Exception) -> Exception:
         self._has_failed = True
+        if hosts.is_loss(error):  # of another process, which told why
+            return error
         for unfinished in self._folder.glob(f"{step}*"):
             if unfinished.name == str(step) or unfinished.name.startswith(f"{step}.orbax"):
                 shutil.rmtree(unfinished, ignore_errors=True)
@@ -171,16 +180,19 @@ class Checkpoints:
         )
 
 
-def _context() -> ocp.Context:
+def _context(alone: bool = False) -> ocp.Context:
     """Orbax with the item `host` written as JSON (its default for a dict is an array store).
 
     Small arrays are written by one device: cut into parts for all that hold a copy, each part is a
-    computation of its own.
+    computation of its own. `alone`: what is done in it waits for no other process.
     """
     registry = ocp.handlers.local_registry()
     registry.add(ocp.handlers.JsonHandler, checkpointable_name="host")
     context = ocp.Context()
     context.checkpointables.registry = registry
+    if alone and jax.process_count() > 1:
+        context.multiprocessing.active_processes = {jax.process_index()}
+        context.multiprocessing.primary_host = jax.process_index()
     context.array.saving.min_slice_bytes_for_replica_parallel = _SMALLEST_PART_BYTES
     return context
 

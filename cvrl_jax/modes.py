@@ -19,15 +19,15 @@ Result = dict[str, Any]
 
 def train(flags: Any) -> Result:
     """Trains, or goes on, in --workdir."""
-    from cvrl_jax.train import train
+    config, workdir = _config(flags), _workdir(flags)
+    from cvrl_jax.parallel import hosts
 
-    return train(
-        _config(flags),
-        _workdir(flags),
-        resume=flags.resume,
-        overwrite=flags.overwrite,
-        command=_command(),
-    )
+    with hosts.joined(flags.coordinator, flags.processes, flags.process):
+        from cvrl_jax.train import train
+
+        return train(
+            config, workdir, resume=flags.resume, overwrite=flags.overwrite, command=_command()
+        )
 
 
 def evaluate(flags: Any) -> Result:

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from cvrl_jax.evaluation.features import Network
 from cvrl_jax.methods import Batch, Method, Variables
 from cvrl_jax.models.transformer import Transformer
-from cvrl_jax.parallel.mesh import BATCH_AXES, batch_sharding, put_batch, replicated
+from cvrl_jax.parallel.mesh import BATCH_AXES, batch_sharding, local_rows, put_batch, share
 from cvrl_jax.state import MODALITIES, make_embed
 
 HostBatch = dict[str, np.ndarray]
@@ -33,8 +33,10 @@ def make_network(method: Method, mesh: Mesh, clips: int = 64) -> Callable[[Varia
       clips: most views (or sentences' videos) in one forward pass over all devices, so that memory
         does not grow with the views of a video.
     """
-    devices = math.prod(mesh.shape[axis] for axis in BATCH_AXES)
-    in_pieces = functools.partial(run_in_pieces, most=clips, devices=devices)
+    own_share = share(mesh)
+    parts = own_share[1]
+    devices = math.prod(mesh.shape[axis] for axis in BATCH_AXES) // parts
+    in_pieces = functools.partial(run_in_pieces, most=max(1, clips // parts), devices=devices)
     embed = make_embed(method, mesh)
 
     def tokens(variables: Variables, batch: Batch, modality: str) -> jax.Array | None:
@@ -44,7 +46,7 @@ def make_network(method: Method, mesh: Mesh, clips: int = 64) -> Callable[[Varia
         tokens,
         static_argnums=2,
         in_shardings=(None, batch_sharding(mesh)),
-        out_shardings=replicated(mesh),
+        out_shardings=batch_sharding(mesh),
     )
 
     def embed_views(variables: Variables, batch: HostBatch) -> HostBatch:
@@ -55,8 +57,8 @@ def make_network(method: Method, mesh: Mesh, clips: int = 64) -> Callable[[Varia
 
     def tokens_of(variables: Variables, batch: HostBatch, modality: str) -> np.ndarray | None:
         def run(piece: HostBatch) -> HostBatch:
-            found = jax.device_get(jitted(variables, put_batch(piece, mesh), modality))
-            return {} if found is None else {modality: found}
+            found = jitted(variables, put_batch(piece, mesh), modality)
+            return {} if found is None else {modality: local_rows(found)}
 
         seen = {k: v for part in _by_kind(batch) for k, v in part.items() if k.startswith(modality)}
         return in_pieces(run, seen).get(modality)
@@ -65,6 +67,7 @@ def make_network(method: Method, mesh: Mesh, clips: int = 64) -> Callable[[Varia
         inputs=method.inputs,
         embed=lambda batch: embed_views(variables, batch),
         tokens=lambda batch, modality: tokens_of(variables, batch, modality),
+        share=own_share,
     )
 
 
@@ -86,10 +89,10 @@ def run_in_pieces(
 
     Args:
       run: arrays [n, 1, ...] -> arrays [n, 1, ...] (texts [n, K, L] -> [n, K, ...]); n is the same
-        for batches of one shape, and the devices divide it.
+        for batches of one shape, and `devices` divides it.
       batch: arrays [B, V, ...] of the same B and V, or texts [B, K, L] alone.
       most: rows n of a piece, rounded up to a multiple of `devices`.
-      devices: see above.
+      devices: of this process.
 
     Returns:
       Arrays [B, V, ...], or [B, K, ...] of texts.

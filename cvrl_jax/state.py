@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from cvrl_jax.gradients import loss_and_gradients
 from cvrl_jax.methods.base import Batch, Method, Variables
 from cvrl_jax.models.precision import check_kept
-from cvrl_jax.parallel.mesh import batch_sharding, in_mesh, put_batch, replicated
+from cvrl_jax.parallel.mesh import batch_sharding, in_mesh, local_rows, put_batch, replicated
 from cvrl_jax.parallel.rules import Rules
 from cvrl_jax.parallel.sharding import state_shardings
 
@@ -179,16 +179,17 @@ def collapse_monitors(features_BxVxD: jax.Array, valid_B: jax.Array) -> Metrics:
 def make_embed(method: Method, mesh: Mesh) -> Callable[[Variables, dict[str, np.ndarray]], dict]:
     """Builds `embed(variables, host batch) -> features on the host`, jitted over the mesh.
 
-    Of the batch only what a network sees is used; the devices must divide its first axis.
+    Of the batch only what a network sees is used; this process's devices must divide its first
+    axis. Of several processes each embeds a batch of its own, of equal shape, at the same time.
     """
     jitted = jax.jit(
         method.embed,
         in_shardings=(None, batch_sharding(mesh)),  # variables stay where they are
-        out_shardings=replicated(mesh),
+        out_shardings=batch_sharding(mesh),
     )
 
     def embed(variables: Variables, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         seen = {key: batch[key] for key in MODALITIES if key in batch}
-        return jax.device_get(jitted(variables, put_batch(seen, mesh)))
+        return jax.tree.map(local_rows, jitted(variables, put_batch(seen, mesh)))
 
     return embed

@@ -10,9 +10,12 @@ import contextlib
 import logging
 import pathlib
 import time
+from collections.abc import Callable
 from typing import Any
 
+import jax
 from clu import parameter_overview
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from cvrl_jax.checkpoint import Checkpoints, check_not_beyond
@@ -26,9 +29,10 @@ from cvrl_jax.methods import Method, Variables, create_method
 from cvrl_jax.network import make_network
 from cvrl_jax.observe.progress import Progress, StepTimer
 from cvrl_jax.observe.step_log import StepLog
-from cvrl_jax.observe.writers import create_writers
+from cvrl_jax.observe.writers import MultiWriter, create_writers
 from cvrl_jax.optim import create_optimizer
-from cvrl_jax.parallel.mesh import make_mesh, put_batch
+from cvrl_jax.parallel import hosts
+from cvrl_jax.parallel.mesh import make_mesh, put_batch, share
 from cvrl_jax.reports import run as run_report
 from cvrl_jax.state import abstract_state, create_state, make_train_step
 from cvrl_jax.workdir import Workdir
@@ -51,6 +55,9 @@ def train(
 ) -> dict[str, Any]:
     """Trains, evaluates before and after, and writes the report.
 
+    In a run of several processes (see `parallel.hosts`) each calls this; the first alone writes, to
+    a folder that all of them see.
+
     Args:
       config: the experiment, see configs/base.py.
       workdir: folder of the run; a run of the same config in it goes on where it was.
@@ -62,7 +69,7 @@ def train(
       The final metrics: step, loss, knn_top1, linear_top1, untrained_knn_top1,
       untrained_linear_top1, chance (None where evaluations are off) and the path of the report; of
       a run with cross_modal_retrieval also text_to_video_r1, audio_to_video_r1, both of them
-      untrained, and chance_r1.
+      untrained, and chance_r1. {} on all processes but the first.
 
     Raises:
       UserError: something asked for cannot be done; the message says what, where and the fix.
@@ -78,6 +85,7 @@ def train(
     if config.init_from and fresh:
         tower = load_tower(config.init_from, method, config.model.to_dict())
     workers, timeout = worker_count(config.data), kill_after(config.data)
+    mesh = make_mesh(config.parallel.mesh)
     looked_at = survey(sources.train, method.inputs, workers=workers, timeout=timeout)
     log.info("%d videos, about %.2f hours", looked_at.videos, looked_at.hours)
     batches = TrainBatches(
@@ -87,17 +95,19 @@ def train(
         seed=config.seed,
         last_batch=config.data.last_batch,
         workers=workers,
+        host=share(mesh),
         timeout=timeout,
     )
     if not fresh:
         check_not_beyond(folder.path, config.steps)
-    folder.prepare(config, resume=resume, overwrite=overwrite)  # nothing was written before this
+    # Nothing was written before this.
+    hosts.on_first(lambda: folder.prepare(config, resume=resume, overwrite=overwrite))
     with contextlib.closing(batches):
         census = _census(sources, looked_at)
-        step, results = _fit(config, folder, sources, method, batches, tower, census)
+        step, results = _fit(config, folder, sources, method, mesh, batches, tower, census)
     facts = run_report.RunFacts(survey=looked_at, wall_seconds=time.time() - began, command=command)
-    run_report.write(folder, config, method, sources, results, facts)
-    return summarise(folder, step)
+    hosts.on_first(lambda: run_report.write(folder, config, method, sources, results, facts))
+    return summarise(folder, step) if hosts.is_first() else {}
 
 
 def _fit(
@@ -105,19 +115,26 @@ def _fit(
     folder: Workdir,
     sources: Sources,
     method: Method,
+    mesh: Mesh,
     batches: TrainBatches,
     tower: Variables | None,
     census: dict[str, Any],
 ) -> tuple[int, Results | None]:
     """Restores or makes the state and runs the loop; returns the last step and its evaluation."""
     # --- step and state: the checkpoint's, or a fresh one
-    mesh, rules = make_mesh(config.parallel.mesh), rules_of(config)
+    rules = rules_of(config)
     optimizer, schedule = create_optimizer(config.optimizer, config.steps, config.batch_size)
     step_fn = make_train_step(
         method, optimizer, schedule, config.seed, mesh, rules, **step_options(config)
     )
     network = make_network(method, mesh, config.eval.batch_size)
-    bad = BadExamples(sources.train, folder.bad_examples, config.data.max_bad_fraction)
+    bad = BadExamples(
+        sources.train,
+        folder.bad_examples,
+        config.data.max_bad_fraction,
+        gather=_of_all_shares(mesh) if jax.process_count() > 1 else None,
+        writes=hosts.is_first(),
+    )
     checkpoints = Checkpoints(
         folder.checkpoints, keep=config.checkpoint.keep, keep_best=config.checkpoint.keep_best
     )
@@ -137,17 +154,19 @@ def _fit(
     log.info("%s", mesh)
 
     # --- loop
-    writer = create_writers(folder.path, config, resume_step=restored_step)
+    writer = MultiWriter(())
+    if hosts.is_first():
+        writer = create_writers(folder.path, config, resume_step=restored_step)
     timer = StepTimer(config.batch_size * method.inputs.views)
     progress = Progress(config.steps, first_step=step)
     steps = StepLog(writer, timer, progress, every=config.log.every, last=config.steps)
     results: Results | None = None
-    with StopRequest() as stop, contextlib.ExitStack() as at_the_end:
+    with StopRequest() as stop, contextlib.ExitStack() as at_the_end, hosts.ends_with_others():
         for resource in (writer, checkpoints, progress):  # the last one closes first
             at_the_end.callback(resource.close)
         while True:
             last = step >= config.steps
-            stopped_by = stop.signal  # read once: a later signal waits for the next round
+            stopped_by = stop.stopped_by(step)  # once: a later signal waits for the next round
             metrics: dict[str, float] = {}
             if _is_evaluated(step, config) and (step != restored_step or last):
                 steps.write(about_to_save=last)
@@ -165,6 +184,7 @@ def _fit(
             if (due or last or stopped_by) and step != restored_step:
                 steps.write(about_to_save=True)
                 writer.flush()
+                bad.agree()
                 host = {
                     "data": batches.get_state(),
                     "bad": bad.get_state(),
@@ -180,10 +200,18 @@ def _fit(
             with timer.waiting():
                 batch = next(batches)
             bad.update(batch)
+            if steps.is_due(step + 1):
+                bad.agree()
             state, arrays = step_fn(state, put_batch(batch, mesh))
             step += 1
             steps.write()
             steps.hold(step, arrays, {"bad_videos": float(bad.count)})
+
+
+def _of_all_shares(mesh: Mesh) -> Callable[[Any], list[Any]]:
+    """Of processes that read the same share of a batch one speaks for all."""
+    index, _ = share(mesh)
+    return lambda value: list(dict(hosts.gather([index, value])).values())
 
 
 def summarise(folder: Workdir, step: int) -> dict[str, Any]:

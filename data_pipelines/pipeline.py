@@ -115,22 +115,36 @@ def evaluation_batches(
     workers: int = 0,
     timeout: float = TIMEOUT_S,
     first: int = 0,
+    host: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """Yields every video from `first` on once, in order; `PADDING` fills up the last batch.
 
     It has `valid` False, `index` -1 and an empty `error`, which tells it from an unreadable video.
+
+    Args:
+      source: the videos.
+      spec: the views of each.
+      batch_size: videos of a batch over all hosts; rounded up to what the hosts divide.
+      workers: worker processes; 0 reads in threads of this process.
+      timeout: seconds after which a worker gives a video up.
+      first: index of the first video.
+      host: (index, count) of this process; of each batch it gets the index-th of count equal runs.
     """
-    ahead = _examples_ahead(spec, batch_size, workers)
+    number, hosts = host
+    share = -(-batch_size // hosts)  # of each host
+    batch_size = share * hosts
+    ahead = _examples_ahead(spec, share, workers)
     reader = _Reader(
         create_loader(source, spec, workers=workers, ahead=ahead, timeout=timeout), spec, ahead
     )
     batches = -(-(len(source) - first) // batch_size)
     # Evenly spaced clips need no randomness; where a spec draws, an evaluation draws the same.
-    rows = range(first, first + batches * batch_size)
+    starts = range(first + number * share, first + batches * batch_size, batch_size)
+    rows = (row for start in starts for row in range(start, start + share))
     reader.start(Ticket(row if row < len(source) else PADDING, (row,)) for row in rows)
     try:
         for _ in range(batches):
-            yield reader.batch(batch_size)
+            yield reader.batch(share)
     finally:
         reader.close()
 

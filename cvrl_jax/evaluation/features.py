@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from cvrl_jax.parallel import hosts
 from data_pipelines.errors import UserError
 from data_pipelines.pipeline import TIMEOUT_S, evaluation_batches
 from data_pipelines.spec import InputSpec
@@ -27,11 +28,13 @@ class Network:
       embed: its features.
       tokens: (host batch, modality) -> what the last layer of its transformer says of every token,
         [B, V, L, D]; None of a network that is no transformer.
+      share: (index, count) of what this process reads of each batch; see `parallel.mesh.share`.
     """
 
     inputs: InputSpec
     embed: Embed
     tokens: Callable[[dict[str, np.ndarray], str], np.ndarray | None]
+    share: tuple[int, int] = (0, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,21 +113,23 @@ def extract_features(
     batch_size: int,
     workers: int = 0,
     timeout: float = TIMEOUT_S,
+    share: tuple[int, int] = (0, 1),
     progress: Callable[[Iterable], Iterable] = lambda batches: batches,
 ) -> Features:
-    """Runs `embed` over every video of `source` once.
+    """Runs `embed` over every video of `source` once; all processes get all of its features.
 
     Args:
-      embed: the frozen network on a host batch of `batch_size` videos.
+      embed: the frozen network on a host batch, this process's share of `batch_size` videos.
       source: the videos.
       spec: the views of each, and the modalities.
       batch_size: videos per call; the last batch is padded, and padding never counted.
       workers: processes that decode.
       timeout: seconds after which a process gives a video up.
+      share: (index, count) of what this process reads of each batch; see `parallel.mesh.share`.
       progress: wraps the batches, to show how far it is.
     """
     batches = evaluation_batches(
-        source, spec, batch_size=batch_size, workers=workers, timeout=timeout
+        source, spec, batch_size=batch_size, workers=workers, timeout=timeout, host=share
     )
     return features_of(embed, source, progress(batches))
 
@@ -132,29 +137,49 @@ def extract_features(
 def features_of(embed: Embed, source: Source, batches: Iterable[dict[str, np.ndarray]]) -> Features:
     """What `embed` says of some batches of `source`, at least one of them.
 
-    Rows are in the order of the batches, and only for the videos in them.
+    Rows are in the order of the source, and only for the videos in the batches. Of several
+    processes each brings batches of its own, as many as the others and of equal shapes.
     """
-    outputs: dict[str, list[np.ndarray]] = {}
-    present: dict[str, list[np.ndarray]] = {}
-    labels, valid, left_out = [], [], []
+    parts: list[dict[str, np.ndarray]] = []
+    left_out = []
     for batch in batches:
-        real = batch["index"] >= 0
-        for name, value in embed(batch).items():
-            value = value if value.dtype == np.float16 else np.asarray(value, np.float32)
-            outputs.setdefault(name, []).append(value[real])
-        for name, value in _present(batch).items():
-            present.setdefault(name, []).append(value[real])
-        labels.append(batch["label"][real])
-        valid.append(batch["valid"][real])
-        for row in np.flatnonzero(real & ~batch["valid"]):
-            left_out.append((source.info(int(batch["index"][row])), str(batch["error"][row])))
+        found = {f"output {name}": _kept(value) for name, value in embed(batch).items()}
+        found |= {f"present {name}": value for name, value in _present(batch).items()}
+        found |= {name: batch[name] for name in ("index", "label", "valid")}
+        reasons = _reasons(batch)
+        found = hosts.gather_rows(found)
+        if np.any((found["index"] >= 0) & ~found["valid"]):
+            reasons = {k: v for of_one in hosts.gather(reasons) for k, v in of_one.items()}
+        # Once each: processes may have read the same share, and all padding is -1.
+        index, rows = np.unique(found["index"], return_index=True)
+        parts.append({name: value[rows[index >= 0]] for name, value in found.items()})
+        left_out += [(source.info(int(row)), why) for row, why in sorted(reasons.items(), key=_row)]
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def named(kind: str) -> dict[str, np.ndarray]:
+        return {k.removeprefix(kind): v for k, v in joined.items() if k.startswith(kind)}
+
     return Features(
-        outputs={name: np.concatenate(parts) for name, parts in outputs.items()},
-        labels_N=np.concatenate(labels),
-        valid_N=np.concatenate(valid),
+        outputs=named("output "),
+        labels_N=joined["label"],
+        valid_N=joined["valid"],
         left_out=tuple(left_out),
-        present={name: np.concatenate(parts) for name, parts in present.items()},
+        present=named("present "),
     )
+
+
+def _kept(value: np.ndarray) -> np.ndarray:
+    return value if value.dtype == np.float16 else np.asarray(value, np.float32)
+
+
+def _reasons(batch: dict[str, np.ndarray]) -> dict[str, str]:
+    """By index, as text, why a video of this process's batch could not be read."""
+    rows = np.flatnonzero((batch["index"] >= 0) & ~batch["valid"])
+    return {str(batch["index"][row]): str(batch["error"][row]) for row in rows}
+
+
+def _row(reason: tuple[str, str]) -> int:
+    return int(reason[0])
 
 
 def _present(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -173,6 +173,7 @@ def _extract(
         batch_size=videos,
         workers=worker_count(config.data),
         timeout=kill_after(config.data),
+        share=network.share,
         progress=_progress(f"features of {what}", len(source), videos),
     )
 

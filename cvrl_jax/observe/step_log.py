@@ -39,6 +39,10 @@ class StepLog:
         self._progress.step()
         self._held = step, arrays, host
 
+    def is_due(self, step: int) -> bool:
+        """Whether `step` gets a row."""
+        return step % self._every == 0 or step == self._last
+
     def write(self, about_to_save: bool = False) -> None:
         """Writes the held row if one is due; a state about to be saved is checked in any case.
 
@@ -48,7 +52,7 @@ class StepLog:
         if self._held is None:
             return
         (step, arrays, host), self._held = self._held, None
-        due = step % self._every == 0 or step == self._last
+        due = self.is_due(step)
         if not due and not about_to_save:
             return
         scalars = {name: float(value) for name, value in jax.device_get(arrays).items()}

@@ -154,3 +154,26 @@ def put_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
         for key, value in batch.items()
         if value.dtype.kind != "U"
     }
+
+
+def share(mesh: Mesh) -> tuple[int, int]:
+    """Which part of a batch this process reads: (index, count), as `put_batch` wants it.
+
+    Processes that hold the same rows, with `model` laid across them, read the same part. Where the
+    devices of a process are no neighbours on the mesh (a torus of TPUs, perhaps) the examples of a
+    batch come to lie in another order than on one host: equal in law, not in numbers.
+    """
+    sharding, rows = batch_sharding(mesh), math.prod(mesh.shape[axis] for axis in BATCH_AXES)
+    held: dict[int, set[int]] = {}
+    for device, (part, *_) in sharding.devices_indices_map((rows,)).items():
+        held.setdefault(device.process_index, set()).add(part.start or 0)
+    parts = sorted({tuple(sorted(starts)) for starts in held.values()})
+    return parts.index(tuple(sorted(held[jax.process_index()]))), len(parts)
+
+
+def local_rows(array: jax.Array) -> np.ndarray:
+    """The rows of `put_batch`'s kind that this process holds; all of them where it is alone."""
+    if array.is_fully_addressable:
+        return np.asarray(array)
+    held = {shard.index[0].start or 0: shard.data for shard in array.addressable_shards}
+    return np.concatenate([np.asarray(held[start]) for start in sorted(held)])
