@@ -39,8 +39,7 @@ FLAGS = (
     "eval.train_clips=1",
     "eval.batch_size=8",
     "eval.knn_k=3",
-    "eval.linear.epochs=1",
-    "eval.linear.batch_size=8",
+    "eval.protocols=('knn',)",
     "checkpoint.every=2",
     "log.every=1",
     "log.tensorboard=False",
@@ -101,6 +100,17 @@ def test_what_is_wrong_is_one_line_and_nothing_is_made(arguments, says, tmp_path
     assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
     assert says in ended.stderr
     assert not workdir.exists()
+
+
+@pytest.mark.parametrize("arguments", [(TINY,), ("--mode=eval",), ("--mode=export", "--workdir=x")])
+def test_a_missing_flag_is_told_without_waiting_for_jax(arguments):
+    program = (
+        "import sys, main\n"
+        "try: main.run()\n"
+        "except SystemExit as ended: assert str(ended).startswith('error: '), ended\n"
+        "assert 'jax' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program, *arguments], cwd=REPO, check=True)
 
 
 def test_describe_counts_parameters_without_a_workdir():

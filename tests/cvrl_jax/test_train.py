@@ -204,7 +204,7 @@ def test_a_diverged_state_is_never_saved_even_between_rows_of_the_log(
 
     monkeypatch.setattr(step_log, "check_finite", diverged)
     with pytest.raises(UserError, match="step 2 is not finite"):
-        train(tiny_config(log__every=100), tmp_path / "run")
+        train(tiny_config(log__every=100, eval__protocols=()), tmp_path / "run")
     assert not Workdir(tmp_path / "run").has_checkpoints()
 
 
