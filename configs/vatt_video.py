@@ -8,8 +8,8 @@ Presets:   :tiny   the tower of vatt_mbs.py:tiny, on built-in videos of 48 pixel
            :small  224 pixels for one GPU; not run here
 
 The position tables of height and width are fitted to the larger picture when they are loaded, and
-trained on. For VATT's shared transformer set --config.model.pre_projection and post_projection as
-that run had them.
+trained on: with another data.size goes another model.grid, its tokens. For VATT's shared
+transformer set --config.model.pre_projection and post_projection as that run had them.
 """
 
 from ml_collections import ConfigDict
@@ -64,6 +64,7 @@ def fine_tuning(config: ConfigDict, preset: str, clips: int, crops: int) -> Conf
     with config.unlocked():
         config.model.pre_projection = False  # of VATT's shared transformer: True
         config.model.post_projection = 0  # likewise: 1024
+        config.model.position_resize = "cubic"  # the released code: spline
         # Rows of the position tables.
         config.model.grid = tuple(n // p for n, p in zip(sizes, patch))
     return config

@@ -69,7 +69,8 @@ def train(
       The final metrics: step, loss, knn_top1, linear_top1, untrained_knn_top1,
       untrained_linear_top1, chance (None where evaluations are off) and the path of the report; of
       a run with cross_modal_retrieval also text_to_video_r1, audio_to_video_r1, both of them
-      untrained, and chance_r1. {} on all processes but the first.
+      untrained, and chance_r1; of one with a classifier also classifier_top1 or classifier_map. {}
+      on all processes but the first.
 
     Raises:
       UserError: something asked for cannot be done; the message says what, where and the fix.
@@ -222,11 +223,12 @@ def summarise(folder: Workdir, step: int) -> dict[str, Any]:
         if row["step"] == 0:
             first |= row
         final |= row
-    shown = ["knn_top1", "linear_top1"]
     retrieved = [name for name in ("text_to_video_r1", "audio_to_video_r1") if name in final]
+    own = [name for name in ("classifier_top1", "classifier_map") if name in final]
+    shown = ["knn_top1", "linear_top1", *retrieved, *own]
     summary: dict[str, Any] = {"step": step, "loss": final.get("loss")}
-    summary |= {name: final.get(name) for name in shown + retrieved}
-    summary |= {f"untrained_{name}": first.get(name) for name in shown + retrieved}
+    summary |= {name: final.get(name) for name in shown}
+    summary |= {f"untrained_{name}": first.get(name) for name in shown}
     summary |= {"chance": final.get("chance")}
     if retrieved:
         summary["chance_r1"] = final.get("chance_r1")
