@@ -23,6 +23,7 @@ REPO = pathlib.Path(__file__).resolve().parents[1]
 TINY = "--config=configs/cvrl_r3d50.py:tiny"
 # Of `tiny_config` in conftest.py, as flags.
 FLAGS = (
+    "steps=14",  # of all, for schedules are compiled in
     "batch_size=8",
     "data.frames=4",
     "data.stride=2.0",
@@ -134,7 +135,7 @@ def unbroken(tmp_path_factory):
     """A run of 14 steps that nothing disturbs, and its result."""
     workdir = tmp_path_factory.mktemp("unbroken") / "run"
     ended = subprocess.run(
-        training(workdir, "steps=14"),
+        training(workdir),
         cwd=REPO,
         check=True,
         capture_output=True,
@@ -167,7 +168,7 @@ def test_a_run_killed_twice_ends_bit_for_bit_like_an_unbroken_one(unbroken, tmp_
     broken = tmp_path / "run"
     for workers, step in ((0, 3), (2, 8)):
         process = subprocess.Popen(
-            training(broken, "steps=14", f"data.workers={workers}"),
+            training(broken, f"data.workers={workers}"),
             cwd=REPO,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -176,7 +177,7 @@ def test_a_run_killed_twice_ends_bit_for_bit_like_an_unbroken_one(unbroken, tmp_
         process.kill()
         process.wait()
     ended = subprocess.run(
-        training(broken, "steps=14"),
+        training(broken),
         cwd=REPO,
         check=True,
         capture_output=True,
@@ -223,7 +224,7 @@ def test_eval_ends_with_one_line_of_json(unbroken, tmp_path):
 
 def test_a_signal_ends_with_its_status_and_one_line(tmp_path):
     process = subprocess.Popen(
-        training(tmp_path / "run", "steps=500", "data.workers=2", "eval.protocols=()"),
+        training(tmp_path / "run", "data.workers=2", "eval.protocols=()"),
         cwd=REPO,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
