@@ -18,6 +18,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from cvrl_jax.interrupt import Stopped
 from data_pipelines.errors import UserError
 
 GONE = 75
@@ -53,6 +54,8 @@ def joined(coordinator: str | None, processes: int | None, process: int | None) 
     with ends_with_others():
         try:
             yield
+        except Stopped:  # all of them were
+            raise
         except UserError as error:
             _leave(f"error: {error}", 1)
         except Exception as error:
