@@ -72,6 +72,10 @@ def test_command(command: str) -> None:
         check_flags(words[3:], (package / "__main__.py").read_text() + shared, BEAM)
     elif words[0] == "python" and words[1].startswith("benchmarks/"):
         check_flags(words[2:], (REPO / words[1]).read_text())
+    elif any(word.startswith("launch/") for word in words):  # run by test_launch.py
+        (file,) = (word for word in words if word.startswith("launch/"))
+        assert (REPO / file).is_file(), file
+        check_main([word for word in words if word.startswith("--")])
     elif words[:2] == ["pip", "install"]:
         extras = re.findall(r"\[([\w,]+)\]", command)
         for extra in ",".join(extras).split(","):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import sys
 import traceback
@@ -18,6 +19,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from cvrl_jax.interrupt import Stopped
 from data_pipelines.errors import UserError
 
 GONE = 75
@@ -50,9 +52,16 @@ def joined(coordinator: str | None, processes: int | None, process: int | None) 
     if jax.process_count() == 1:
         yield
         return
+    if not is_first():
+        for package in ("cvrl_jax", "data_pipelines"):  # the first one tells how the run goes
+            logging.getLogger(package).setLevel(logging.WARNING)
     with ends_with_others():
         try:
             yield
+        except KeyboardInterrupt:
+            _leave("interrupted; the same command goes on from the last checkpoint", 130)
+        except Stopped:  # all of them were
+            raise
         except UserError as error:
             _leave(f"error: {error}", 1)
         except Exception as error:

@@ -50,6 +50,44 @@ def test_each_is_logged_and_listed_once(source, path, caplog) -> None:
     assert bad.count == 2
 
 
+def test_processes_agree_on_what_all_of_them_found_and_one_writes(source, tmp_path) -> None:
+    """Two processes with halves of each batch count like one with the whole."""
+    said: list[list] = []  # of both, before either hears it
+    both = [
+        BadExamples(
+            source,
+            tmp_path / f"{number}.jsonl",
+            0.2,
+            gather=lambda value: said,
+            writes=number == 0,
+        )
+        for number in range(2)
+    ]
+    alone = BadExamples(source, tmp_path / "alone.jsonl", 0.2)
+
+    def agree() -> None:
+        said[:] = [json.loads(json.dumps(one._news)) for one in both]
+        for one in both:
+            one.agree()
+
+    for first, second in (((0, 1), (2, 3)), ((1, 4), (5, -1))):
+        alone.update(batch(*first, *second, bad=(1, 3, 5)))
+        both[0].update(batch(*first, bad=(1, 3, 5)))
+        both[1].update(batch(*second, bad=(1, 3, 5)))
+    assert [one.count for one in both] == [0, 0]
+    agree()
+    agree()  # nothing is counted twice
+    assert [one.get_state() for one in both] == [alone.get_state()] * 2
+    written = {row["id"] for row in read_bad_examples(tmp_path / "0.jsonl")}
+    assert written == {row["id"] for row in read_bad_examples(tmp_path / "alone.jsonl")}
+    assert not (tmp_path / "1.jsonl").exists()
+    both[0].update(batch(*range(6, 20), bad=(6, 7)))
+    said[:] = [one._news for one in both]
+    for one in both:
+        with pytest.raises(UserError, match="5 of 20 videos"):
+            one.agree()
+
+
 def test_a_resumed_run_lists_nothing_twice(source, path, caplog) -> None:
     first = BadExamples(source, path, 1.0)
     first.update(batch(0, 1, bad=(1,)))

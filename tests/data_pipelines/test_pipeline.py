@@ -245,6 +245,25 @@ def test_an_evaluation_can_begin_further_on() -> None:
     assert list(evaluation_batches(shapes(7), EVEN, batch_size=2, first=7)) == []
 
 
+@pytest.mark.parametrize(("videos", "batch_size", "first"), [(9, 4, 0), (8, 4, 0), (9, 3, 2)])
+def test_hosts_read_each_video_of_an_evaluation_once(videos, batch_size, first) -> None:
+    parts = [
+        list(
+            evaluation_batches(
+                shapes(videos), EVEN, batch_size=batch_size, first=first, host=(host, 2)
+            )
+        )
+        for host in range(2)
+    ]
+    rounded = batch_size + batch_size % 2
+    whole = list(evaluation_batches(shapes(videos), EVEN, batch_size=rounded, first=first))
+    assert len(parts[0]) == len(parts[1]) == len(whole)
+    for one, other, together in zip(*parts, whole):
+        assert len(one["index"]) == len(other["index"])
+        for key, value in together.items():
+            np.testing.assert_array_equal(np.concatenate([one[key], other[key]]), value)
+
+
 def test_padding_is_told_from_a_broken_video(half_broken: FileSource) -> None:
     *_, last = evaluation_batches(half_broken, EVEN, batch_size=3)
     assert last["index"].tolist() == [3, -1, -1]

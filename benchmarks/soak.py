@@ -1,0 +1,250 @@
+"""Trains in several processes under a rain of faults, and compares with a run that had none.
+
+Command:
+  python benchmarks/soak.py --minutes=10 --seed=0 --json=soak.json
+
+The run: CVRL with a tiny transformer on small video files, some of which are broken, in two
+processes on this machine's CPU. First without faults; then again, each start with one fault at a
+random moment: `kill -9` of a process, SIGTERM to one, a full disk (no file may grow beyond 32 KB,
+so that checkpoints cannot be written), and between starts a newest checkpoint cut short and broken
+files dropped beside the videos. After so many minutes it is left to finish. Parameters, optimizer
+and log must then equal the undisturbed run's, bit for bit. All randomness is from the seed; the
+moments are counted in steps.
+
+Results: `survived` by kind of fault, `slowest_end_s` (from a kill to the end of the other process),
+`equal`; the exit status is 1 where something differs or no process may end as it did.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import pathlib
+import random
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+
+import av
+import jax
+import numpy as np
+from tables import print_table
+
+from cvrl_jax.checkpoint import find_checkpoint, load_variables
+from data_pipelines.sources.moving_shapes import MovingShapes
+
+REPO = pathlib.Path(__file__).resolve().parents[1]
+FULL_BYTES = 32 << 10
+LIMIT_S = 1200.0
+FLAGS = (
+    *("batch_size=8", "data.source=csv", "data.max_bad_fraction=0.5", "data.workers=0"),
+    *("data.frames=4", "data.size=16", "eval.at_start=False", "eval.protocols=()"),
+    *("model.layers=1", "model.width=8", "model.mlp=16", "model.heads=2", "model.head_size=4"),
+    *("model.grid=(2,2,2)", "head.hidden=64", "head.layers=2", "head.out=128"),
+    *("checkpoint.every=3", "log.every=1", "log.tensorboard=False", "optimizer.warmup_steps=1"),
+)
+# What a process may end with after each fault; see docs/scale.md.
+GONE = {75, 134}
+STATUSES = {
+    "none": {0},
+    "kill": {-signal.SIGKILL, *GONE},
+    "term": {128 + signal.SIGTERM, 0},
+    "full disk": {1, *GONE},
+}
+
+
+def make_videos(folder: pathlib.Path, count: int = 24, broken: int = 2) -> pathlib.Path:
+    """Writes small videos, some of them no videos, and their list."""
+    source = MovingShapes(videos=count, seed=0, frames=20)
+    names = [f"{index}.mp4" for index in range(count)]
+    for index, name in enumerate(names):
+        with av.open(str(folder / name), "w") as container:
+            stream = container.add_stream("mpeg4", rate=25)
+            stream.width = stream.height = 64
+            stream.pix_fmt = "yuv420p"
+            for picture in source.open(index).frames(range(20)):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode())
+    for number in range(broken):
+        names.append(f"broken{number}.mp4")
+        (folder / names[-1]).write_bytes(b"no video")
+    manifest = folder / "list.csv"
+    with manifest.open("w", newline="") as file:
+        csv.writer(file).writerows([["path"], *([name] for name in names)])
+    return manifest
+
+
+def no_more_space() -> None:
+    """In a process to come: writing fails where a file would grow beyond a small size."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FULL_BYTES, FULL_BYTES))
+
+
+class Run:
+    """One run of several processes, started as often as needed."""
+
+    def __init__(self, workdir: pathlib.Path, manifest: pathlib.Path, processes: int, steps: int):
+        self.workdir, self.processes = workdir, processes
+        self._fields = (
+            *FLAGS,
+            f"data.manifest={manifest}",
+            f"data.root={manifest.parent}",
+            f"steps={steps}",
+        )
+        self.starts = 0
+
+    def start(self, full: bool = False) -> list[subprocess.Popen]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            coordinator = f"127.0.0.1:{free.getsockname()[1]}"
+        self.starts += 1
+        log = (self.workdir.parent / f"{self.workdir.name}_{self.starts}.log").open("w")
+        with log:
+            return [
+                subprocess.Popen(
+                    [
+                        *(sys.executable, "main.py", "--config=configs/cvrl_vit_b16.py:tiny"),
+                        *(f"--workdir={self.workdir}", f"--coordinator={coordinator}"),
+                        *(f"--processes={self.processes}", f"--process={process}"),
+                        *(f"--config.{field}" for field in self._fields),
+                    ],
+                    cwd=REPO,
+                    env=os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"},
+                    stdout=log,
+                    stderr=log,
+                    preexec_fn=no_more_space if full else None,
+                )
+                for process in range(self.processes)
+            ]
+
+    def last_row(self) -> int:
+        """The last step in the log, -1 where there is none."""
+        file = self.workdir / "metrics.jsonl"
+        lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
+        return json.loads(lines[-1])["step"] if lines else -1
+
+    def rows(self) -> list[dict]:
+        """Its log, without what measures time."""
+        lines = (self.workdir / "metrics.jsonl").read_text().splitlines()
+        rows = [json.loads(line) for line in lines]
+        return [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]
+
+    def damage_newest(self) -> bool:
+        """Cuts the newest checkpoint short; False where it is the only one, or there is none."""
+        folder = self.workdir / "checkpoints"
+        there = [path for path in folder.glob("*") if path.name.isdigit()]
+        if len(there) < 2:
+            return False
+        for file in (find_checkpoint(self.workdir) / "state").rglob("*"):
+            if file.is_file():
+                os.truncate(file, file.stat().st_size // 2)
+        return True
+
+
+def ended(processes: list[subprocess.Popen]) -> list[int]:
+    """Waits for all; none is left behind."""
+    until = time.monotonic() + LIMIT_S
+    try:
+        return [one.wait(max(0.1, until - time.monotonic())) for one in processes]
+    finally:
+        for one in processes:
+            one.kill()
+
+
+def disturbed(run: Run, fault: str, rng: random.Random) -> tuple[bool, list[int], float]:
+    """Starts the run with one fault; (it came before the end, statuses, seconds to the end)."""
+    running = run.start(full=fault == "full disk")
+    began = time.monotonic()
+    if fault in ("kill", "term"):
+        first, wait, victim = run.last_row(), rng.randrange(1, 6), rng.choice(running)
+        while run.last_row() < first + wait and all(one.poll() is None for one in running):
+            time.sleep(0.01)
+        came = all(one.poll() is None for one in running)
+        began = time.monotonic()
+        if came:
+            victim.send_signal(signal.SIGKILL if fault == "kill" else signal.SIGTERM)
+    statuses = ended(running)
+    came = any(status != 0 for status in statuses)
+    return came, statuses, time.monotonic() - began
+
+
+def same(a: Run, b: Run) -> bool:
+    """Whether two runs ended with the same arrays and wrote the same log."""
+    ours, theirs = (load_variables(find_checkpoint(run.workdir)) for run in (a, b))
+    arrays = jax.tree.leaves(jax.tree.map(np.array_equal, ours[0], theirs[0]))
+    return all(arrays) and a.rows() == b.rows() and ours[1]["bad"] == theirs[1]["bad"]
+
+
+def main() -> None:
+    """Runs, prints and writes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=10.0, help="of faults")
+    parser.add_argument("--seed", type=int, default=0, help="of the faults")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--folder", type=pathlib.Path, help="keep everything there")
+    parser.add_argument("--json", type=pathlib.Path, help="file to write")
+    options = parser.parse_args()
+    folder = options.folder or pathlib.Path(tempfile.mkdtemp(prefix="soak_"))
+    videos = folder / "videos"
+    videos.mkdir(parents=True)
+    manifest = make_videos(videos)
+    rng = random.Random(options.seed)
+    print(f"seed {options.seed}, {options.processes} processes, {options.steps} steps, {folder}")
+    calm, soaked = (
+        Run(folder / name, manifest, options.processes, options.steps) for name in ("calm", "soak")
+    )
+    statuses = ended(calm.start())
+    if set(statuses) != {0}:
+        sys.exit(f"the undisturbed run ended with {statuses}; see {folder}/calm_1.log")
+    survived: Counter[str] = Counter()
+    slowest, wrong, until = 0.0, [], time.monotonic() + 60 * options.minutes
+    while True:
+        faults = [name for name in STATUSES if name != "none"]
+        fault = rng.choice(faults) if time.monotonic() < until else "none"
+        came, statuses, seconds = disturbed(soaked, fault, rng)
+        print(f"{fault}: statuses {statuses}, step {soaked.last_row()}, {seconds:.1f} s to the end")
+        if not set(statuses) <= STATUSES[fault] | {0}:
+            wrong.append({"fault": fault, "statuses": statuses, "start": soaked.starts})
+        if not came:
+            break
+        survived[fault] += 1
+        if fault == "kill":
+            slowest = max(slowest, seconds)
+        if rng.random() < 0.3 and soaked.damage_newest():
+            survived["damaged checkpoint"] += 1
+        if rng.random() < 0.5:
+            (videos / f"dropped{soaked.starts}.mp4").write_bytes(rng.randbytes(1000))
+            survived["broken file dropped"] += 1
+    survived["broken files listed"] = len(
+        (soaked.workdir / "bad_examples.jsonl").open().readlines()
+    )
+    equal = same(calm, soaked)
+    print_table(sorted(survived.items()), ("fault", "survived"))
+    print(f"equal to the undisturbed run: {equal}; slowest end after a kill {slowest:.1f} s")
+    if options.json:
+        found = {
+            "seed": options.seed,
+            "processes": options.processes,
+            "steps": options.steps,
+            "starts": soaked.starts,
+            "survived": dict(survived),
+            "slowest_end_s": round(slowest, 1),
+            "wrong": wrong,
+            "equal": equal,
+        }
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    if not options.folder:
+        shutil.rmtree(folder)
+    sys.exit(0 if equal and not wrong else 1)
+
+
+if __name__ == "__main__":
+    main()
