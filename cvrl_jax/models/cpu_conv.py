@@ -14,7 +14,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from cvrl_jax.parallel.mesh import batch_shards
+from cvrl_jax.models.backend import traced_for_one_device
 
 Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]
@@ -77,10 +77,10 @@ def _conv_backward(strides: Pair, pads: Pads, saved: tuple, g: jax.Array) -> tup
     else:
         dx = _strided_input_gradient(x.shape, w, g, strides, pads)
     # Over a mesh every round of a loop would end in a sum over the devices: one sum instead.
-    if batch_shards() > 1:
-        (dw,) = jax.vjp(lambda w: conv(x, w), w)[1](g)
-    else:
+    if traced_for_one_device():
         dw = _weight_gradient(x, w, g, strides, pads)
+    else:
+        (dw,) = jax.vjp(lambda w: conv(x, w), w)[1](g)
     return dx, dw
 
 
@@ -122,7 +122,7 @@ def _strided_input_gradient(
     shape: tuple[int, ...], w: jax.Array, g: jax.Array, strides: Pair, pads: Pads
 ) -> jax.Array:
     """Pixel s u + r of the padded image meets only the window's pixels r, r + s, r + 2 s, ..."""
-    (kh, kw, cin, _), (sh, sw) = w.shape, strides
+    cin, (sh, sw) = w.shape[2], strides
     images, height, width, _ = g.shape
     rows, columns = (-(-(shape[1 + a] + sum(pads[a])) // strides[a]) for a in (0, 1))
 
