@@ -17,7 +17,9 @@ where the paper says nothing.
 from ml_collections import ConfigDict
 
 from configs import base
-from configs.presets import apply_preset
+from configs.presets import PRESETS, apply_preset
+from data_pipelines.errors import UserError
+from data_pipelines.suggest import nearest
 
 
 def get_config(preset: str = "") -> ConfigDict:
@@ -29,7 +31,14 @@ def get_config(preset: str = "") -> ConfigDict:
 
 def vatt_with(config: ConfigDict, preset: str, video: str) -> ConfigDict:
     """As `vatt`; words of `preset` between commas may also name other towers."""
-    words = preset.split(",")
+    words = preset.split(",") if preset else []
+    unknown = [word for word in words if word not in (*PRESETS, *TOWERS)]
+    if unknown:
+        known = [*PRESETS[1:], *TOWERS]
+        raise UserError(
+            f"unknown word {unknown[0]!r} in ':{preset}' of config {config.name}; "
+            f"{nearest(unknown[0], known)}"
+        )
     sizes = [word for word in words if word not in TOWERS]
     config = vatt(config, ",".join(sizes), video)
     for name in TOWERS:

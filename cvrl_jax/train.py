@@ -69,8 +69,8 @@ def train(
       The final metrics: step, loss, knn_top1, linear_top1, untrained_knn_top1,
       untrained_linear_top1, chance (None where evaluations are off) and the path of the report; of
       a run with cross_modal_retrieval also text_to_video_r1, audio_to_video_r1, both of them
-      untrained, and chance_r1; of one with a classifier also classifier_top1 or classifier_map. {}
-      on all processes but the first.
+      untrained, chance_r1 and audio_to_video_chance_r1; of one with a classifier also
+      classifier_top1 or classifier_map. {} on all processes but the first.
 
     Raises:
       UserError: something asked for cannot be done; the message says what, where and the fix.
@@ -232,6 +232,7 @@ def summarise(folder: Workdir, step: int) -> dict[str, Any]:
     summary |= {"chance": final.get("chance")}
     if retrieved:
         summary["chance_r1"] = final.get("chance_r1")
+        summary["audio_to_video_chance_r1"] = final.get("audio_to_video_chance_r1")
     return summary | {"report": str(folder.report)}
 
 

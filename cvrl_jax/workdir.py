@@ -60,7 +60,8 @@ class Workdir:
     def prepare(self, config: ConfigDict, *, resume: bool, overwrite: bool) -> None:
         """Makes the folder for a run of `config`, or checks that the run in it may go on.
 
-        A run of the same config goes on by itself. `resume` lets another config go on from the
+        A run of the same config goes on by itself, and one that ended before it had measured
+        anything begins again with any. `resume` lets another config go on from the
         checkpoints there; `overwrite` deletes the run there.
 
         Raises:
@@ -70,7 +71,7 @@ class Workdir:
             raise UserError(f"--workdir={self.path} is a file; name a folder")
         if overwrite and self.config.exists():
             self._delete_run()
-        elif self.config.exists():
+        elif self.has_checkpoints() or self.metrics.exists():
             changed = [
                 line
                 for line in differences(self.read_config(), plain(config))
@@ -82,7 +83,7 @@ class Workdir:
                     f"{'; ...' if len(changed) > 5 else ''}); use another --workdir, --resume to "
                     "go on from its checkpoints with this config, or --overwrite to delete it"
                 )
-        elif self.path.exists() and any(self.path.iterdir()):
+        elif not self.config.exists() and self.path.exists() and any(self.path.iterdir()):
             raise UserError(
                 f"--workdir={self.path} is not empty and holds no run; name a new or empty folder"
             )

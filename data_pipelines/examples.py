@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 
 import numpy as np
 
@@ -151,25 +152,41 @@ def clip_plan(times: np.ndarray, spec: InputSpec, rng: np.random.Generator) -> n
       rng: decides where clips begin; not used by sampling "even".
 
     Returns:
-      int64 [clips, T] frame indices into `times`; short videos wrap round.
+      int64 [clips, T] frame indices into `times`; short videos wrap round. With sound, clips lie
+      so that the sound fits, too, and one of a video too short for both begins with it.
     """
     if spec.stride_unit == "frames":
         length, stride = len(times), int(spec.stride)
     else:  # a regular grid of ticks stands in for the frames, so one law serves both units
-        last_frame_s = float(np.median(np.diff(times))) if len(times) > 1 else _TICK
-        length = max(1, round((float(times[-1]) + last_frame_s) / _TICK))
+        length = max(1, round((float(times[-1]) + _interval(times)) / _TICK))
         stride = max(1, round(spec.stride / _TICK))
-    if spec.is_pair:
+    frames = max(spec.frames, _frames_of_sound(times, spec))
+    if spec.audio is not None and length <= (frames - 1) * stride:
+        starts = [0] * spec.clips  # pictures that wrap round have no sound of theirs
+    elif spec.is_pair:
         starts = sampling.sample_clip_pair(
-            rng, length, spec.frames, stride, law=spec.sampling, power=spec.power
+            rng, length, frames, stride, law=spec.sampling, power=spec.power
         )
     elif spec.sampling == "random":
-        starts = [sampling.sample_clip(rng, length, spec.frames, stride) for _ in range(spec.clips)]
+        starts = [sampling.sample_clip(rng, length, frames, stride) for _ in range(spec.clips)]
     else:
-        starts = sampling.even_clip_starts(length, spec.frames, stride, spec.clips)
+        starts = sampling.even_clip_starts(length, frames, stride, spec.clips)
     positions = np.stack(
         [sampling.clip_positions(int(s), spec.frames, stride, length) for s in starts]
     )
     if spec.stride_unit == "frames":
         return positions
     return np.searchsorted(times, positions * _TICK + _LATE, side="right") - 1
+
+
+def _interval(times: np.ndarray) -> float:
+    """Seconds from a frame to the next."""
+    return float(np.median(np.diff(times))) if len(times) > 1 else _TICK
+
+
+def _frames_of_sound(times: np.ndarray, spec: InputSpec) -> int:
+    """How many frames of a clip's stride the sound of a clip lasts, 0 without sound."""
+    if spec.audio is None:
+        return 0
+    unit = 1.0 if spec.stride_unit == "seconds" else _interval(times)
+    return math.ceil(spec.audio.samples / spec.audio.rate / (spec.stride * unit) - _LATE)

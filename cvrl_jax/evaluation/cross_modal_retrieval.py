@@ -37,13 +37,12 @@ def retrieval_metrics(features: Features, ways: int) -> dict[str, float]:
 
     Returns:
       For each direction such as "text_to_video" what `Ranking.metrics` gives, and the same under
-      "text_to_video_mean_cosine" where there are several clips; "chance_r1", that of
-      text-to-video, or without text of audio-to-video; "retrieval_without_text" and
-      "retrieval_without_audio": videos left out for that. Only the last two where nothing can be
-      compared.
+      "text_to_video_mean_cosine" where there are several clips, and "text_to_video_chance_r1";
+      "chance_r1", that of text-to-video, or without text of audio-to-video;
+      "retrieval_without_text" and "retrieval_without_audio": videos left out for that. Only the
+      last two where nothing can be compared.
     """
     metrics: dict[str, float] = {}
-    chances = []
     for modalities, space in SPACES.items():
         names = [f"{modality}_{space}" for modality in modalities]
         if not all(name in features.outputs for name in names):
@@ -63,10 +62,10 @@ def retrieval_metrics(features: Features, ways: int) -> dict[str, float]:
             items = [_items(features, name, unit) for name in names]
             for a, b in ((0, 1), (1, 0)):
                 ranking = retrieval_in_groups(items[a], items[b], groups)
-                metrics |= ranking.metrics(f"{modalities[a]}_to_{modalities[b]}{suffix}")
-                chances.append(ranking.chance_r1)
-    if chances:
-        metrics["chance_r1"] = chances[0]
+                direction = f"{modalities[a]}_to_{modalities[b]}"
+                metrics |= ranking.metrics(f"{direction}{suffix}")
+                metrics[f"{direction}_chance_r1"] = ranking.chance_r1
+                metrics.setdefault("chance_r1", ranking.chance_r1)
     for modality, present in features.present.items():
         without = features.valid_N & ~present.any(axis=1)
         metrics[f"retrieval_without_{modality}"] = float(without.sum())

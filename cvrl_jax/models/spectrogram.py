@@ -39,12 +39,14 @@ class SpectrogramTransformer(TokenTower):
 
     def split(self, x: jax.Array) -> jax.Array:
         """Waveforms [N, S] in [-1, 1] -> tiles [N, time, frequency, P]."""
+        (pt, pf), count = self.patch, x.shape[0]
+        if x.shape[1] < self.window + (pt - 1) * self.step:
+            return jnp.zeros((count, 0, self.bands // pf, pt * pf), self.dtype)
         filters = mel_filters(self.rate, self.window, self.bands, self.band_range)
         image = log_mel(x, jnp.asarray(filters), self.window, self.step)
         lowest = image.min(axis=(1, 2), keepdims=True)
         span = image.max(axis=(1, 2), keepdims=True) - lowest
         image = (image - lowest) / jnp.maximum(span, 1e-6)  # silence becomes 0
-        (pt, pf), count = self.patch, x.shape[0]
         gt, gf = image.shape[1] // pt, image.shape[2] // pf
         image = image[:, : gt * pt, : gf * pf].reshape(count, gt, pt, gf, pf)
         return image.transpose(0, 1, 3, 2, 4).reshape(count, gt, gf, pt * pf).astype(self.dtype)

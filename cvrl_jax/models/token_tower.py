@@ -22,6 +22,7 @@ from cvrl_jax.models.transformer import (
     gelu,
     normalization,
 )
+from data_pipelines.errors import UserError
 
 POOLINGS = ("agg", "mean", "mean_norm")
 
@@ -137,6 +138,11 @@ class TokenTower(nn.Module):
         del valid
         pieces = self.split(x)
         count, grid = pieces.shape[0], pieces.shape[1:-1]
+        if not math.prod(grid):
+            raise UserError(
+                f"{type(self).__name__}: an input of {x.shape[1:]} has no token, {grid} of them by "
+                "axis; a token is one patch: make the input larger or config.model's patch smaller"
+            )
         pieces = pieces.reshape(count, math.prod(grid), -1)
         kept = None
         if train and self.drop_token:

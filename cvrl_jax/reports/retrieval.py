@@ -67,8 +67,6 @@ def gather_retrieval(
         queries = _queries(*searches["text", "video"], sources.test, spec)
     return Multimodal(
         directions=_directions(metrics, untrained),
-        chance_r1=metrics["chance_r1"],
-        among=max((len(rows.videos_M) for rows, _ in searches.values()), default=0),
         left_out={name: int(metrics[f"retrieval_without_{name}"]) for name in features.present},
         similarities=[
             _matrix(modalities, *search, features.class_N)
@@ -87,6 +85,7 @@ def _directions(metrics: dict[str, float], untrained: dict[str, Any]) -> list[Di
             recalls={k: metrics[f"{a}_to_{b}_r{k}"] for k in RECALLS},
             median_rank=metrics[f"{a}_to_{b}_median_rank"],
             mean_rank=metrics[f"{a}_to_{b}_mean_rank"],
+            chance_r1=metrics[f"{a}_to_{b}_chance_r1"],
             untrained_r1=untrained.get(f"{a}_to_{b}_r1"),
         )
         for x, y in SPACES

@@ -149,10 +149,8 @@ def _summary_numbers(metrics: dict[str, float], untrained: dict[str, Any]) -> li
             chance = None
             if name.endswith("_top1"):
                 chance = metrics.get(name.replace("_top1", "_chance"), metrics.get("chance"))
-            elif name.startswith("clip_retrieval"):
-                chance = metrics["clip_retrieval_chance_r1"] if name.endswith("_r1") else None
             elif name.endswith("_r1"):
-                chance = metrics.get("chance_r1")
+                chance = metrics.get(name.replace("_r1", "_chance_r1"))
             elif name.endswith("_map"):
                 chance = metrics.get(f"{name}_chance")
             numbers.append(SummaryNumber(title, metrics[name], untrained.get(name), chance))

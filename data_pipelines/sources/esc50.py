@@ -17,6 +17,7 @@ from data_pipelines.sources.rows import read_csv
 from data_pipelines.video import Box, MissingVideo, VideoInfo
 
 _LIST = "meta/esc50.csv"
+_MOST_CLASSES = 10_000  # a larger target is a slip
 _SECONDS = 5.0  # of every sound
 _FPS = 10
 _SIDE = 16  # pixels of a black frame
@@ -126,6 +127,8 @@ def read_esc50(root: str | pathlib.Path, limits: Limits = DEFAULT) -> ESC50:
         file, fold, target = row.text("filename"), row.text("fold"), row.text("target")
         if not (fold.isdecimal() and target.isdecimal()) or pathlib.PurePath(file).name != file:
             raise UserError(f"{row.where}: give a file name, and fold and target as whole numbers")
+        if int(target) >= _MOST_CLASSES:
+            raise UserError(f"{row.where}: target {target} must be below {_MOST_CLASSES:,}")
         if names.setdefault(int(target), row.text("category")) != row.text("category"):
             raise UserError(f"{row.where}: target {target} is also {names[int(target)]!r}")
         if (root / "audio" / file).is_file():

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from data_pipelines.command import Parser, run
 from data_pipelines.errors import BadVideo, UserError
 from data_pipelines.sources import add_section_flags, read_splits, section_of
+from data_pipelines.sources.listing import check_missing
 from data_pipelines.text.tokenizer import word_tokenizer
 from data_pipelines.text.train import train_vocabulary
 
@@ -44,11 +45,13 @@ def _sentences(flags: argparse.Namespace) -> Iterator[str]:
         with place.open(encoding="utf-8-sig", errors="replace") as lines:
             yield from lines
         return
-    splits = read_splits(section_of(flags, flags.input, flags.root))
+    section = section_of(flags, flags.input, flags.root)
+    splits = read_splits(section)
     unread = 0
     for name, source in splits.items():
         if name == "test" and len(splits) > 1:
             continue
+        check_missing(source, section.max_missing_fraction)
         for index in range(len(source)):
             try:
                 yield from (caption.text for caption in source.info(index).captions)

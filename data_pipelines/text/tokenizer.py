@@ -68,8 +68,8 @@ def load_tokenizer(path: str = "", tokens: int = 16) -> Tokenizer:
     file = pathlib.Path(path).expanduser()
     if not file.is_file():
         raise UserError(
-            f"config.data.tokenizer={path} is no file: name a vocabulary (one word per line) or a "
-            "tokenizers .json file; python -m data_pipelines.text makes one"
+            f"config.data.text.tokenizer={path} is no file: name a vocabulary (one word per line) "
+            "or a tokenizers .json file; python -m data_pipelines.text makes one"
         )
     if file.suffix == ".json":
         try:

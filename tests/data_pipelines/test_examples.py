@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from data_pipelines.examples import clip_plan, load_example, read_clips
 from data_pipelines.sources.moving_shapes import MovingShapes
-from data_pipelines.spec import InputSpec
+from data_pipelines.spec import AudioSpec, InputSpec
 
 RNG = np.random.default_rng
 
@@ -51,6 +51,31 @@ def test_stride_in_frames(length, frames, stride, seed, sampling) -> None:
     assert (np.diff(plan, axis=1) % length == stride % length).all()  # short videos wrap
     if length > (frames - 1) * stride:
         assert (np.diff(plan, axis=1) == stride).all()
+
+
+@given(
+    length=st.integers(1, 60),
+    stride=st.integers(1, 4),
+    sound=st.integers(1, 40),
+    seed=st.integers(0, 99),
+    sampling=st.sampled_from(["decreasing", "same", "random", "even"]),
+    seconds=st.booleans(),
+)
+def test_the_sound_of_a_clip_lies_within_the_video_or_begins_with_it(
+    length, stride, sound, seed, sampling, seconds
+) -> None:
+    audio = AudioSpec(rate=100, samples=4 * sound)  # `sound` frames of 0.04 s
+    unit = {"stride": 0.04 * stride, "stride_unit": "seconds"} if seconds else {"stride": stride}
+    wanted = spec(audio=audio, sampling=sampling, **unit)
+    times = np.arange(length) / 25
+    plan = clip_plan(times, wanted, RNG(seed))
+    needed = max(3 * stride, (-(-sound // stride) - 1) * stride)  # frames after a clip's first
+    if length > needed:
+        assert plan[:, 0].max() + needed < length
+        assert plan[:, 0].max() + sound <= length + stride
+        assert (np.diff(plan, axis=1) == stride).all()
+    else:
+        assert (plan[:, 0] == 0).all()
 
 
 gaps = st.lists(st.floats(0.005, 0.2), min_size=1, max_size=40)

@@ -22,7 +22,7 @@ from data_pipelines.sources.moving_shapes import VOCABULARY, MovingShapes
 from data_pipelines.spec import AudioSpec, InputSpec, TextSpec
 from data_pipelines.video import Caption, VideoInfo
 
-AUDIO, TEXT = AudioSpec(4000, 400), TextSpec(3, 8)
+AUDIO, TEXT = AudioSpec(4000, 320), TextSpec(3, 8)
 SPEC = InputSpec(clips=2, frames=2, stride=1, size=8, audio=AUDIO, text=TEXT)
 EVEN = dataclasses.replace(SPEC, sampling="even", crop="thirds", clips=3)
 RNG = np.random.default_rng
@@ -58,7 +58,7 @@ def test_what_a_batch_holds() -> None:
     (batch,) = take(1)
     assert {key: (value.dtype.str[1:], value.shape) for key, value in batch.items()} == {
         "video": ("u1", (4, 2, 2, 8, 8, 3)),
-        "audio": ("f4", (4, 2, 400)),
+        "audio": ("f4", (4, 2, 320)),
         "audio_valid": ("b1", (4, 2)),
         "text": ("i4", (4, 3, 8)),
         "index": ("i8", (4,)),
@@ -70,7 +70,7 @@ def test_what_a_batch_holds() -> None:
     for row, index in enumerate(batch["index"].tolist()):
         video, info = shapes(10).open(index), shapes(10).info(index)
         for view, start in enumerate(batch["start"][row]):
-            expected = video.audio(float(start), 400, 4000)
+            expected = video.audio(float(start), 320, 4000)
             assert expected is not None
             np.testing.assert_allclose(batch["audio"][row, view], expected, atol=1e-4)
         said = {caption.text for caption in info.captions}
@@ -119,7 +119,7 @@ def test_batches_are_the_same_for_any_number_of_workers_and_after_a_stop(workers
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_evaluation_pads_and_repeats_sound_for_its_crops(workers: int) -> None:
     *_, last = evaluation_batches(shapes(5), EVEN, batch_size=3, workers=workers)
-    assert last["audio"].shape == (3, 9, 400)
+    assert last["audio"].shape == (3, 9, 320)
     assert last["audio_valid"].tolist() == [[True] * 9] * 2 + [[False] * 9]
     assert not last["audio"][2].any()
     assert not last["text"][2].any()
@@ -180,16 +180,16 @@ def ramp(fake_video) -> Any:
 
 def test_sound_begins_with_its_clip(ramp: Any) -> None:
     spec = InputSpec(
-        clips=4, frames=5, stride=2, size=4, sampling="even", crop="center",
+        clips=5, frames=10, stride=2, size=4, sampling="even", crop="center",
         audio=AudioSpec(10, 20),
     )  # fmt: skip
     example = load_example(Spoken(ramp), spec, 0, RNG(0))
-    np.testing.assert_allclose(example["start"], [0, 3, 6, 9], atol=1e-6)
-    assert example["audio_valid"].tolist() == [True, True, True, False]
-    expected = np.array([[t / 10 for t in range(s, s + 20)] for s in (0, 30, 60)]) / 10
+    np.testing.assert_allclose(example["start"], [0, 2, 4, 6, 8], atol=1e-6)
+    assert example["audio_valid"].tolist() == [True, True, True, True, False]
+    expected = np.array([[t / 10 for t in range(s, s + 20)] for s in (0, 20, 40, 60)]) / 10
     expected[(expected < 0.1 - 1e-6) | (expected > 0.8 - 1e-6)] = 0
-    np.testing.assert_allclose(example["audio"][:3], expected, atol=1e-6)
-    assert not example["audio"][3].any()
+    np.testing.assert_allclose(example["audio"][:4], expected, atol=1e-6)
+    assert not example["audio"][4].any()
 
 
 @pytest.mark.parametrize("unit", ["frames", "seconds"])

@@ -17,13 +17,15 @@ class Direction:
         recalls: Fraction of queries, in [0, 1], whose answer is among the first k, by k.
         median_rank: Of the right answer; 1 is first.
         mean_rank: Likewise.
-        untrained_r1: The fraction for k = 1 of the untrained network, or None.
+        chance_r1: The fraction for k = 1 of guessing.
+        untrained_r1: Of the untrained network, or None.
     """
 
     name: str
     recalls: Mapping[int, float]
     median_rank: float
     mean_rank: float
+    chance_r1: float
     untrained_r1: float | None = None
 
 
@@ -97,8 +99,6 @@ class Multimodal:
 
     Attributes:
         directions: In order.
-        chance_r1: What guessing would give for k = 1.
-        among: Videos per search.
         left_out: Videos without a modality, by its name.
         similarities: Usually text and sound by video.
         queries: Some sentences and what they found.
@@ -107,8 +107,6 @@ class Multimodal:
     """
 
     directions: Sequence[Direction]
-    chance_r1: float
-    among: int
     left_out: Mapping[str, int]
     similarities: Sequence[Similarity]
     queries: Sequence[SentenceQuery]

@@ -125,8 +125,6 @@ def retrieval_section(multimodal: Multimodal, classes: Sequence[str]) -> dict[st
     return {
         "directions": multimodal.directions,
         "recalls": sorted({k for d in multimodal.directions for k in d.recalls}),
-        "chance": multimodal.chance_r1,
-        "among": multimodal.among,
         "left_out": {name: count for name, count in multimodal.left_out.items() if count},
         "similarities": [
             {"rows": s.rows, "columns": s.columns, "count": len(s.values_RxR), "image": image}

@@ -99,7 +99,8 @@ def _bar(number: SummaryNumber) -> dict[str, float | None]:
 def _curves(contents: ReportContents) -> dict[str, Any]:
     if not contents.history:
         raise _MissingError("No metrics were recorded for this run.")
-    retrieval_chance = contents.multimodal.chance_r1 if contents.multimodal else None
+    directions = contents.multimodal.directions if contents.multimodal else ()
+    retrieval_chance = directions[0].chance_r1 if directions else None
     drawn, others = curves.draw_curves(contents.history, contents.chance, retrieval_chance)
     if contents.multimodal:  # its table has them
         others = [name for name in others if "_to_" not in name]

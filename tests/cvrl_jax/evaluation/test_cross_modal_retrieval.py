@@ -37,7 +37,7 @@ def test_all_directions_by_both_averages_of_clips():
             assert metrics[f"{name}_r1"] == metrics[f"{name}_median_rank"] == 1.0
     assert metrics["chance_r1"] == pytest.approx(1 / 12)
     assert metrics["retrieval_without_audio"] == metrics["retrieval_without_text"] == 0.0
-    assert len(metrics) == 2 * 6 * 5 + 3
+    assert len(metrics) == 2 * 6 * 5 + 6 + 3
 
 
 def test_one_clip_needs_one_average_only():
@@ -84,6 +84,7 @@ def test_videos_without_sound_or_text_are_left_out_where_they_lack_it_and_counte
     assert metrics["retrieval_without_text"] == 1.0
     assert metrics["text_to_video_r1"] == metrics["audio_to_video_r1"] == 1.0
     assert metrics["chance_r1"] == pytest.approx(1 / 8)  # text and video: videos 0 to 7
+    assert metrics["audio_to_video_chance_r1"] == pytest.approx(1 / 6)  # 3 to 7, and 9
 
 
 def test_a_modality_that_nothing_has_is_said_and_the_rest_measured(caplog):

@@ -49,7 +49,7 @@ def test_what_a_perfect_network_shows(config):
     ]  # fmt: skip
     assert shown.directions[0].recalls == {1: 1.0, 5: 1.0, 10: 1.0}
     assert [d.untrained_r1 for d in shown.directions[:2]] == [0.25, None]
-    assert (shown.chance_r1, shown.among) == (1 / 8, 8)
+    assert [d.chance_r1 for d in shown.directions] == [1 / 8] * 6
     for matrix in shown.similarities:
         assert matrix.values_RxR.shape == (8, 8)
         assert (matrix.values_RxR.argmax(axis=1) == np.arange(8)).all()
