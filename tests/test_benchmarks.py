@@ -1,43 +1,41 @@
-"""Benchmarks beside PyTorch run, on sizes too small to say anything."""
+"""What benchmarks measure with."""
 
 from __future__ import annotations
 
-import json
-import os
+import importlib.util
 import pathlib
-import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-REPO = pathlib.Path(__file__).resolve().parents[1]
-
-pytest.importorskip("torch")
+SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "benchmarks" / "side_by_side.py"
 
 
-def figures(folder: pathlib.Path, script: str, *flags: str) -> dict:
-    target = folder / "figures.json"
-    subprocess.run(
-        [sys.executable, f"benchmarks/{script}.py", f"--json={target}", "--rounds=1", *flags],
-        cwd=REPO,
-        env=os.environ | {"PYTHONPATH": str(REPO)},
-        check=True,
-        capture_output=True,
-    )
-    return json.loads(target.read_text())
+@pytest.fixture(scope="module")
+def side_by_side():
+    spec = importlib.util.spec_from_file_location("side_by_side", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def test_losses(tmp_path: pathlib.Path) -> None:
-    found = figures(tmp_path, "losses", "--smallest=64", "--largest=64", "--topology=")
-    ours = found["sweep"]["64x128"]["info_nce, ring"]
-    assert ours["ms"] > 0
-    assert found["ring_line"]["off_by"] < 0.05
+def test_steps_take_turns_and_the_first_round_is_not_counted(side_by_side) -> None:
+    calls = []
+    taken = side_by_side.seconds([lambda: calls.append("a"), lambda: calls.append("b")], 2)
+    assert "".join(calls) == "ababab"
+    assert taken.shape == (2, 2)
+    assert (taken >= 0).all()
 
 
-def test_step(tmp_path: pathlib.Path) -> None:
-    pytest.importorskip("pytorchvideo")
-    found = figures(tmp_path, "step", "--only=r3d18", "--batch=1", "--frames=4", "--size=32")
-    assert found["r3d18_vs_torch"] > 0
-    assert {side["weights"] for side in (found["r3d18"]["ours"], found["r3d18"]["contiguous"])} == {
-        33_371_472 - 205_200
-    }
+def test_ratio_is_the_median_of_rounds(side_by_side) -> None:
+    assert side_by_side.ratio(np.array([1.0, 6.0, 2.0]), np.array([2.0, 1.0, 2.0])) == 1.0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_peak_is_what_a_step_held_though_it_is_free_again(side_by_side) -> None:
+    before = side_by_side.resident()
+    peak = side_by_side.peak_bytes(lambda: np.ones(64 << 20, np.uint8).sum(), before)
+    assert 60 << 20 < peak < 90 << 20
