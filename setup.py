@@ -42,7 +42,14 @@ PLAN = ["libtpu>=0.0.40"]
 PREPARE = ["apache-beam>=2.61"]
 TORCH = ["pytorchvideo>=0.1.5", "torch>=2.6", "torchvision>=0.21"]
 EXPORT = [*TORCH, "onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.2", "transformers>=4.46"]
-BENCH = [*TORCH, "decord>=0.6", "kornia>=0.8"]
+BENCH = [
+    *TORCH,
+    "decord>=0.6",
+    "kornia>=0.8",
+    "lightly>=1.5",
+    "open_clip_torch>=2.24",
+    "transformers>=4.46",
+]
 # TensorFlow itself stays out. tensorflow-datasets imports importlib_resources unasked-for.
 TFDS = ["importlib_resources>=6", "tensorflow-datasets>=4.9.9"]
 DEV = [

@@ -60,18 +60,20 @@ def conv2d(x_NxHxWxI: jax.Array, w_hxwxIxO: jax.Array, strides: Pair, pads: Pads
       strides: in height and width.
       pads: zeros (before, after) in height and width.
     """
-    return jax.lax.conv_general_dilated(
-        x_NxHxWxI, w_hxwxIxO, strides, pads, dimension_numbers=_LAYOUT
-    )
+    return _convolve(x_NxHxWxI, w_hxwxIxO, strides, pads)
+
+
+def _convolve(x: jax.Array, w: jax.Array, strides: Pair, pads: Pads) -> jax.Array:
+    return jax.lax.conv_general_dilated(x, w, strides, pads, dimension_numbers=_LAYOUT)
 
 
 def _conv_forward(x: jax.Array, w: jax.Array, strides: Pair, pads: Pads) -> tuple:
-    return conv2d(x, w, strides, pads), (x, w)
+    return _convolve(x, w, strides, pads), (x, w)
 
 
 def _conv_backward(strides: Pair, pads: Pads, saved: tuple, g: jax.Array) -> tuple:
     x, w = saved
-    conv = functools.partial(conv2d.fun, strides=strides, pads=pads)
+    conv = functools.partial(_convolve, strides=strides, pads=pads)
     if strides == (1, 1):
         (dx,) = jax.vjp(lambda x: conv(x, w), x)[1](g)
     else:
