@@ -5,10 +5,10 @@ Command:
 
 The run: CVRL with a tiny transformer on small video files, some of which are broken, in two
 processes on this machine's CPU. First without faults; then again, each start with one fault at a
-random moment: `kill -9` of a process or SIGTERM to one; between starts a newest checkpoint cut short
-and broken files dropped beside the videos. After so many minutes it is left to finish. Parameters, optimizer
-and log must then equal the undisturbed run's, bit for bit. All randomness is from the seed; the
-moments are counted in steps.
+random moment: `kill -9` of a process or SIGTERM to one; between starts a newest checkpoint cut
+short and broken files dropped beside the videos. After so many minutes it is left to finish.
+Parameters and log must then equal the undisturbed run's, bit for bit. All randomness is from the
+seed; the moments are counted in steps.
 
 Results: `survived` by kind of fault, `slowest_end_s` (from a kill to the end of the other process),
 `equal`; the exit status is 1 where something differs or no process may end as it did.
