@@ -14,11 +14,10 @@ from __future__ import annotations
 import argparse
 import json
 import pathlib
-import subprocess
-import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
+import runs
 
 from configs import base
 from cvrl_jax.evaluation.linear_probe import LinearProbeSettings
@@ -41,21 +40,9 @@ ABLATIONS = ("per-frame augmentation", "same clip twice", "SimCLR on frames")
 
 def run(name: str, row: str, flags: list[str], out: pathlib.Path) -> dict[str, dict[str, float]]:
     """Trains one row unless it is there; returns its metrics before and after training."""
-    workdir = out / name
     config, own_flags = ROWS[row]
-    if not (workdir / "report.html").exists():
-        command = [
-            *(sys.executable, "main.py", f"--config=configs/{config}.py:tiny"),
-            *(f"--workdir={workdir}", *flags, *own_flags),
-        ]
-        print(" ".join(command), file=sys.stderr)
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    first: dict[str, float] = {}
-    last: dict[str, float] = {}
-    for line in (workdir / "metrics.jsonl").read_text().splitlines():
-        metrics = json.loads(line)
-        (first if metrics["step"] == 0 else last).update(metrics)
-    return {"untrained": first, row: last}
+    found = runs.train(out / name, f"{config}.py:tiny", [*flags, *own_flags])
+    return {"untrained": found["untrained"], row: found["trained"]}
 
 
 CAMERA = ("--config.data.label_column=cam_motion", "--config.eval.protocols=('linear',)")
@@ -63,17 +50,8 @@ CAMERA = ("--config.data.label_column=cam_motion", "--config.eval.protocols=('li
 
 def camera(name: str, out: pathlib.Path) -> float:
     """Linear top-1 on JHMDB's camera labels (moving or still) with the features of a run."""
-    target = out / f"{name}_camera"
-    if not target.exists():
-        command = [
-            *(sys.executable, "main.py", "--mode=eval"),
-            f"--config=configs/of_run.py:{out / name}",
-            *(f"--checkpoint={out / name}", f"--workdir={target}"),
-            *CAMERA,
-        ]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    (result,) = target.glob("eval_*.json")
-    return json.loads(result.read_text())["linear_top1"]
+    same = f"of_run.py:{out / name}"
+    return runs.evaluate(out / name, same, out / f"{name}_camera", CAMERA)["linear_top1"]
 
 
 def frame_differences(manifest: str, fold: int) -> dict[str, float]:
@@ -94,28 +72,6 @@ def frame_differences(manifest: str, fold: int) -> dict[str, float]:
         frames=8, stride=1, size=32, probe=LinearProbeSettings(batch_size=128)
     )
     return temporal_probes(embed, sources.train, sources.test, settings, seed=fold)
-
-
-def table(results: list[tuple[str, dict[str, float]]], columns: dict[str, str]) -> str:
-    """Markdown: a line per row, mean ± standard deviation over its runs."""
-    lines = [
-        f"| row | runs | {' | '.join(columns.values())} |",
-        "|---|---|" + "---|" * len(columns),
-    ]
-    for row in dict.fromkeys(name for name, _ in results):
-        runs = [
-            metrics
-            for name, metrics in results
-            if name == row and any(column in metrics for column in columns)
-        ]
-        if not runs:
-            continue
-        cells = []
-        for column in columns:
-            values = [metrics[column] for metrics in runs if column in metrics]
-            cells.append(f"{np.mean(values):.3f} ± {np.std(values):.3f}" if values else "—")
-        lines.append(f"| {row} | {len(runs)} | {' | '.join(cells)} |")
-    return "\n".join(lines)
 
 
 def draw_curves(out: pathlib.Path, rows: dict[str, list[str]], target: pathlib.Path) -> None:
@@ -155,7 +111,7 @@ def shapes(arguments: argparse.Namespace) -> None:
         "linear_top1_shape": "linear, shape",
         "linear_top1_motion": "linear, motion",
     }
-    print(table(results, columns))
+    print(runs.table(results, columns))
 
 
 def jhmdb(arguments: argparse.Namespace) -> None:
@@ -164,14 +120,7 @@ def jhmdb(arguments: argparse.Namespace) -> None:
     names: dict[str, list[str]] = {}
 
     def flags(fold: int) -> list[str]:
-        found = [
-            *(f"--config.steps={arguments.steps}", f"--config.seed={fold}"),
-            *("--config.data.source=csv", f"--config.data.manifest={arguments.manifest}"),
-            *("--config.data.label_column=class", "--config.data.split_column=src_fold"),
-            *(f"--config.data.test_split={fold}", "--config.data.stride=2"),
-            *("--config.data.train_videos=0", "--config.data.test_videos=0"),
-            *(f"--config.eval.every={max(1, arguments.steps // 4)}", "--config.eval.knn_k=10"),
-        ]
+        found = runs.jhmdb_flags(arguments.manifest, fold, arguments.steps)
         if fold < arguments.seeds:  # the questions about time are asked in these folds only
             found.append("--config.eval.protocols=('knn','linear','temporal_probes')")
         return found
@@ -219,7 +168,7 @@ def jhmdb(arguments: argparse.Namespace) -> None:
         "probe_moment_top1": "moment",
         "camera": "camera moves",
     }
-    print(table(results, actions), table(results, time), sep="\n\n")
+    print(runs.table(results, actions), runs.table(results, time), sep="\n\n")
     if arguments.figure:
         draw_curves(arguments.out, names, arguments.figure)
 

@@ -13,7 +13,6 @@ all alike; memory is what the compiled step keeps beside state and batch.
 from __future__ import annotations
 
 import argparse
-import json
 import pathlib
 import subprocess
 import sys
@@ -22,13 +21,13 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
-from results_tables import table
+import runs
 
 from cvrl_jax.config import from_plain
+from cvrl_jax.downstream.overlay import complete
 from cvrl_jax.evaluation.suite import sources_of
 from cvrl_jax.methods import create_method
 from cvrl_jax.optim import create_optimizer
-from cvrl_jax.overlay import complete
 from cvrl_jax.parallel.mesh import make_mesh, put_batch
 from cvrl_jax.state import create_state, make_train_step
 from cvrl_jax.workdir import Workdir
@@ -68,19 +67,11 @@ def folder(row: str) -> str:
 
 def run(workdir: pathlib.Path, config: str, drop: float, flags: list[str]) -> dict[str, dict]:
     """Trains one row unless it is there; returns its metrics before and after training."""
-    if not (workdir / "report.html").exists():
-        command = [
-            *(sys.executable, "main.py", f"--config=configs/{config}.py:tiny"),
-            *(f"--workdir={workdir}", *DATA, *flags),
-            f"--config.model.video.drop_token={drop}",
-            f"--config.model.audio.drop_token={drop}",
-        ]
-        print(" ".join(command), file=sys.stderr)
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    first = {k: v for row in rows if row["step"] == 0 for k, v in row.items()}
-    last = {k: v for row in rows if row["step"] > 0 for k, v in row.items()}
-    return {"untrained": first, "trained": last}
+    towers = (
+        f"--config.model.video.drop_token={drop}",
+        f"--config.model.audio.drop_token={drop}",
+    )
+    return runs.train(workdir, f"{config}.py:tiny", [*DATA, *flags, *towers])
 
 
 def train_step(workdir: pathlib.Path) -> tuple[Callable[[], None], float]:
@@ -154,7 +145,7 @@ def main() -> None:
     costs = step_costs([arguments.out / f"{folder(row)}_0" for row in ROWS])
     for row, cost in zip(ROWS, costs, strict=True):
         next(metrics for name, metrics in results if name == row).update(cost)
-    print(table(results, COLUMNS))
+    print(runs.table(results, COLUMNS))
 
 
 if __name__ == "__main__":

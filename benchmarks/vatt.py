@@ -17,18 +17,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
-import importlib.metadata
 import json
-import os
 import pathlib
-import platform
-import time
 from collections.abc import Callable
 
-THREADS = 2
-# Before JAX and PyTorch count the cores.
-os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
-os.environ["JAX_PLATFORMS"] = "cpu"
+from side_by_side import THREADS, about, pin, ratio, seconds
+
+pin()
 
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
@@ -164,19 +159,6 @@ def theirs(case: Case, layers: int) -> Callable[[], None]:
     return run
 
 
-def seconds(steps: list[Callable[[], None]], rounds: int) -> np.ndarray:
-    """Wall seconds of each step in each round, [rounds, steps]; steps take turns."""
-    for step in steps:
-        step()
-    taken = np.empty((rounds, len(steps)))
-    for row in taken:
-        for place, step in enumerate(steps):
-            began = time.perf_counter()
-            step()
-            row[place] = time.perf_counter() - began
-    return taken
-
-
 def main() -> None:
     """Parses the command line, measures, prints, writes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -186,8 +168,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(THREADS)
     figures: dict[str, object] = {
-        "machine": f"{platform.machine()}, {THREADS} of {os.cpu_count()} cores",
-        "versions": {name: importlib.metadata.version(name) for name in ("jax", "torch")},
+        **about("torch"),
         "layers": arguments.layers,
         "rounds": arguments.rounds,
     }
@@ -196,14 +177,15 @@ def main() -> None:
     for case in (small, half):
         steps = [ours(case, arguments.layers), theirs(case, arguments.layers)]
         taken = seconds(steps, arguments.rounds)
-        figures[f"ratio_{case.name}"] = ratio = float(np.median(taken[:, 0] / taken[:, 1]))
-        rows.append((f"{case.name}, batch {case.batch}", *np.median(taken, axis=0).tolist(), ratio))
+        figures[f"ratio_{case.name}"] = ours_over_theirs = ratio(taken[:, 0], taken[:, 1])
+        medians = np.median(taken, axis=0).tolist()
+        rows.append((f"{case.name}, batch {case.batch}", *medians, ours_over_theirs))
         del steps
     print_table(rows, ["case", "ours, s", "PyTorch, s", "ours / PyTorch"])
     whole = dataclasses.replace(half, drop=0.0)
     taken = seconds([ours(case, arguments.layers) for case in (half, whole)], arguments.rounds)
-    figures["drop_token_ratio"] = ratio = float(np.median(taken[:, 0] / taken[:, 1]))
-    rows = [("32x224", *np.median(taken, axis=0).tolist(), ratio)]
+    figures["drop_token_ratio"] = dropped = ratio(taken[:, 0], taken[:, 1])
+    rows = [("32x224", *np.median(taken, axis=0).tolist(), dropped)]
     print_table(rows, ["case", "half dropped, s", "none, s", "half / none"])
     print(json.dumps({k: v for k, v in figures.items() if isinstance(v, float)}, indent=2))
     if arguments.json:

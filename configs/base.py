@@ -61,8 +61,10 @@ def get_config() -> ConfigDict:
     data.size = 224  # height and width of a clip, pixels
     data.sampling = "decreasing"  # interval of the pair: decreasing | uniform | increasing | same
     data.power = 1.0  # exponent of the decreasing and increasing laws
-    data.crop_area = (0.3, 1.0)  # random resized crop: fraction of the frame
-    data.crop_aspect = (0.5, 2.0)  # random resized crop: width / height
+    data.crop = "random"  # random (resized crop, by the next two) | scale_jittered (a square as
+    # large as the frame allows, whose sides were stretched by 0.8 to 1.2; released code of VATT)
+    data.crop_area = (0.3, 1.0)  # fraction of the frame
+    data.crop_aspect = (0.5, 2.0)  # width / height
     data.last_batch = "drop"  # the last videos of a training epoch, too few for a batch: drop | pad
     # (a batch filled up with black clips that count for nothing; evaluations always pad)
     data.workers = config_dict.placeholder(int)  # processes that decode; None = one per core, for
@@ -119,7 +121,8 @@ def get_config() -> ConfigDict:
     optimizer.warmup_steps = 1_787  # linear from 0 (K600: 5 epochs)
     optimizer.schedule = "cosine"  # after the warm-up: cosine (to 0) | quarter_cosine (to half,
     # fastest at the end) | cosine_to_half (level at the end)
-
+    optimizer.clip_norm = 0.0  # longer gradients are cut to this length; 0 = none are
+    optimizer.clip_part = "all"  # of what that is the length: all | towers (heads stay uncut)
     optimizer.layer_decay = 1.0  # learning rate of a layer = this times that of the one above it
 
     # How the devices share the work (docs/scale.md); --mode=plan says what fits.
@@ -159,7 +162,8 @@ def get_config() -> ConfigDict:
     evaluation.knn_k = 20
     evaluation.knn_temperature = 0.07
     evaluation.linear = linear = ConfigDict()  # on cached features
-    linear.solver = "sgd"  # sgd (CVRL's recipe: the next three) | lbfgs (the optimum)
+    linear.solver = "sgd"  # sgd (CVRL's recipe: the next three) | lbfgs (the optimum) | low_rank
+    # (VATT's, see configs/eval/vatt_linear.py)
     linear.learning_rate = 32.0
     linear.epochs = 100
     linear.batch_size = 1024

@@ -30,6 +30,5 @@ def get_config(preset: str = "") -> ConfigDict:
     elif preset == "small":
         config.data.update(frames=4)
     config.model.grid = (1, *config.model.grid[1:])
-    with config.unlocked():
-        config.model.position_resize = "spline"
+    config.model.position_resize = "spline"
     return config

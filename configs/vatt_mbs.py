@@ -49,6 +49,7 @@ def vatt(config: ConfigDict, preset: str, video: str) -> ConfigDict:
     """
     config.update(batch_size=2048, steps=500_000)
     config.data.update(frames=32, stride=0.1, stride_unit="seconds", crop_area=(0.08, 1.0))
+    config.data.crop = "random"  # the released code: scale_jittered
     config.data.audio = ConfigDict(
         {
             "rate": 48_000,  # samples per second

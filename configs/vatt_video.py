@@ -8,8 +8,8 @@ Presets:   :tiny   the tower of vatt_mbs.py:tiny, on built-in videos of 48 pixel
            :small  224 pixels for one GPU; not run here
 
 The position tables of height and width are fitted to the larger picture when they are loaded, and
-trained on. For VATT's shared transformer set --config.model.pre_projection and post_projection as
-that run had them.
+trained on: with another data.size goes another model.grid, its tokens. For VATT's shared
+transformer set --config.model.pre_projection and post_projection as that run had them.
 """
 
 from ml_collections import ConfigDict
@@ -43,13 +43,14 @@ def fine_tuning(config: ConfigDict, preset: str, clips: int, crops: int) -> Conf
         {
             "name": "supervised",
             "label_smoothing": 0.1,
-            "dropout": 0.0,  # of the feature
+            "dropout": 0.0,  # of the feature; the released code: 0.5
             "mixup": 0.0,  # alpha of Beta(alpha, alpha); 0 = none
             "cutmix": 0.0,  # likewise
         }
     )
     config.augment.recipe = "vatt"
     config.optimizer.update(name="sgd", momentum=0.9, weight_decay=0.0)
+    config.optimizer.update(clip_norm=0.0, clip_part="towers")  # the released code cuts at 0.75
     config = apply_preset(config, preset)
     config.eval.update(protocols=(), clips=clips, crops=crops, view_mean="logits")
     if preset == "tiny":
@@ -63,6 +64,7 @@ def fine_tuning(config: ConfigDict, preset: str, clips: int, crops: int) -> Conf
     with config.unlocked():
         config.model.pre_projection = False  # of VATT's shared transformer: True
         config.model.post_projection = 0  # likewise: 1024
+        config.model.position_resize = "cubic"  # the released code: spline
         # Rows of the position tables.
         config.model.grid = tuple(n // p for n, p in zip(sizes, patch))
     return config

@@ -72,12 +72,15 @@ NOT_NEGATIVE = (
     "head.layers",
     "optimizer.warmup_steps",
     "optimizer.weight_decay",
+    "optimizer.clip_norm",
 )
 ONE_OF = {
     "data.source": SOURCES,
     "data.stride_unit": ("frames", "seconds"),
     "data.last_batch": ("drop", "pad"),
+    "data.crop": ("random", "scale_jittered"),
     "data.sampling": ("decreasing", "uniform", "increasing", "same"),
+    "optimizer.clip_part": ("all", "towers"),
     "eval.crops": (1, 3),
     "eval.view_mean": VIEW_MEANS,
     "eval.train_views": TRAIN_VIEWS,

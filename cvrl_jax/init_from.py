@@ -17,6 +17,7 @@ from cvrl_jax.models import create_model
 from cvrl_jax.models.positions import resized
 from cvrl_jax.state import TrainState
 from data_pipelines.errors import UserError
+from data_pipelines.spec import InputSpec
 
 
 def load_tower(init_from: str, method: Method, model: dict[str, Any]) -> Variables:
@@ -43,6 +44,7 @@ def load_tower(init_from: str, method: Method, model: dict[str, Any]) -> Variabl
     if library:
         return as_tree(read_tower(library, file, by_name(mine), model))
     description, theirs = open_tower(init_from)
+    _check_grid(method.inputs, theirs, mine, model)
     section = "model" if "name" in description.origin["config"]["model"] else "model.video"
     theirs = _fit_positions(theirs, mine, description.model, model)
     check_same(
@@ -65,6 +67,29 @@ def with_tower(state: TrainState, tower: Variables) -> TrainState:
         )
         variables[collection] = here | {"tower": placed}
     return dataclasses.replace(state, variables=variables)
+
+
+def _check_grid(
+    inputs: InputSpec, theirs: Variables, mine: Variables, model: dict[str, Any]
+) -> None:
+    """Fitted once to a grid that is not the clips', tables would be fitted a second time in use."""
+    there, here = (_rows(variables["params"].get("positions", {})) for variables in (theirs, mine))
+    patch = getattr(create_model(**model), "patch", ())
+    clip = inputs.frames, inputs.size, inputs.size
+    if not there or len(here) != len(clip) or len(patch) != len(clip):
+        return
+    tokens = tuple(n // p for n, p in zip(clip, patch))
+    if here not in (there, tokens):
+        raise UserError(
+            f"config.model.grid={here}: clips of config.data have {tokens} tokens, and the tower "
+            f'of config.init_from has tables of {there}; set --config.model.grid="{tokens}", so '
+            "that they are fitted once"
+        )
+
+
+def _rows(tables: Any) -> tuple[int, ...]:
+    """Rows of the table of each axis, () where they are not kept by axis."""
+    return tuple(np.shape(tables[name])[0] for name in sorted(tables) if name.startswith("axis"))
 
 
 def _fit_positions(

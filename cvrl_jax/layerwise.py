@@ -45,6 +45,11 @@ def layer_scales(params: Any, decay: float) -> Any:
     return jax.tree.map(lambda place: decay ** (top - ordered.index(place)), places, **is_place)
 
 
+def in_towers(params: Any) -> Any:
+    """Which parameters belong to a tower and not to a head: booleans in the same structure."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: _place(path) != (_HEAD,), params)
+
+
 def _place(path: tuple[Any, ...]) -> tuple[int, ...]:
     """Where a parameter stands; sorts from the bottom of a network to its top."""
     part, *rest = (str(getattr(key, "key", key)) for key in path)

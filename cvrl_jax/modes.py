@@ -1,6 +1,7 @@
 """What `--mode` may be: each takes the command line's flags and returns what is printed as JSON.
 
-Imports wait until a mode is chosen, so that a wrong flag is reported without waiting for JAX.
+Imports wait until a mode is chosen and has what it needs, so that a wrong flag is reported without
+waiting for JAX.
 """
 
 from __future__ import annotations
@@ -32,34 +33,35 @@ def train(flags: Any) -> Result:
 
 def evaluate(flags: Any) -> Result:
     """Judges a finished run."""
-    from cvrl_jax.evaluate import evaluate_checkpoint
+    checkpoint, workdir = _checkpoint(flags), _workdir(flags)
+    from cvrl_jax.downstream.evaluate import evaluate_checkpoint
 
-    return evaluate_checkpoint(
-        flags.config, _checkpoint(flags), _workdir(flags), _command(), flags.overwrite
-    )
+    return evaluate_checkpoint(flags.config, checkpoint, workdir, _command(), flags.overwrite)
 
 
 def embed(flags: Any) -> Result:
     """Writes one row of features for each video."""
-    from cvrl_jax.embed import embed_checkpoint
+    checkpoint, workdir = _checkpoint(flags), _workdir(flags)
+    from cvrl_jax.downstream.embed import embed_checkpoint
 
-    return embed_checkpoint(flags.config, _checkpoint(flags), _workdir(flags))
+    return embed_checkpoint(flags.config, checkpoint, workdir)
 
 
 def search(flags: Any) -> Result:
     """Finds the nearest of embedded videos."""
+    workdir = _workdir(flags)
     from cvrl_jax.search.run import search_collection
 
-    return search_collection(_workdir(flags), flags.query, flags.neighbours)
+    return search_collection(workdir, flags.query, flags.neighbours)
 
 
 def export(flags: Any) -> Result:
     """Writes a checkpoint for other software."""
-    from cvrl_jax.export.write import export_checkpoint
-
     checkpoint = _checkpoint(flags)
     if flags.to is None or flags.output is None:
         raise UserError("--mode=export needs --to=FORMAT and --output=FILE")
+    from cvrl_jax.export.write import export_checkpoint
+
     return export_checkpoint(checkpoint, flags.to, pathlib.Path(flags.output), flags.license)
 
 

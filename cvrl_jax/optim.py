@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cvrl_jax.layerwise import scale_by_layer
+from cvrl_jax.layerwise import in_towers, scale_by_layer
 from data_pipelines.errors import UserError
 from data_pipelines.suggest import nearest
 
@@ -33,6 +33,10 @@ def create_optimizer(
           as if the loss held weight_decay / 2 * |w|^2; 'adamw' decouples it; 'adam' wants 0.
         `momentum`, `nesterov`: of 'sgd' and 'lars'.
         `betas`, `epsilon`: of 'adam' and 'adamw'.
+        `clip_norm`: >= 0; a longer gradient is scaled down to this Euclidean length, before all
+          else, weight decay too (arXiv 1211.5063, section 3.2). 0 leaves all as they are.
+        `clip_part`: 'all': length of the whole gradient; 'towers': of that of towers, and heads
+          stay as they are.
         `layer_decay`: in (0, 1]; below 1, lower layers learn more slowly (see `layerwise`).
       total_steps: length of the run, in updates.
       batch_size: examples in one update, over all devices.
@@ -51,9 +55,16 @@ def create_optimizer(
         peak = config.base_learning_rate * batch_size / 256
     schedule = warmup_cosine(peak, config.warmup_steps, total_steps, config.schedule)
     optimizer = _OPTIMIZERS[config.name](config, schedule)
+    if config.clip_norm:
+        optimizer = optax.chain(_clip(config), optimizer)
     if config.layer_decay != 1:
         optimizer = optax.chain(optimizer, scale_by_layer(config.layer_decay))
     return optimizer, schedule
+
+
+def _clip(config: Any) -> optax.GradientTransformation:
+    clip = optax.clip_by_global_norm(config.clip_norm)
+    return clip if config.clip_part == "all" else optax.masked(clip, in_towers)
 
 
 def _half_cosine(t: jax.Array) -> jax.Array:

@@ -16,7 +16,6 @@ from clu import parameter_overview
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from cvrl_jax import run_report
 from cvrl_jax.checkpoint import Checkpoints, check_not_beyond
 from cvrl_jax.config import plain, validate
 from cvrl_jax.evaluation.protocols import QUICK
@@ -32,6 +31,7 @@ from cvrl_jax.observe.writers import MultiWriter, create_writers
 from cvrl_jax.optim import create_optimizer
 from cvrl_jax.parallel import hosts
 from cvrl_jax.parallel.mesh import make_mesh, put_batch, share
+from cvrl_jax.reports import run as run_report
 from cvrl_jax.state import abstract_state, create_state, make_train_step
 from cvrl_jax.workdir import Workdir
 from data_pipelines.bad_examples import BadExamples
@@ -67,7 +67,8 @@ def train(
       The final metrics: step, loss, knn_top1, linear_top1, untrained_knn_top1,
       untrained_linear_top1, chance (None where evaluations are off) and the path of the report; of
       a run with cross_modal_retrieval also text_to_video_r1, audio_to_video_r1, both of them
-      untrained, and chance_r1. {} on all processes but the first.
+      untrained, and chance_r1; of one with a classifier also classifier_top1 or classifier_map. {}
+      on all processes but the first.
 
     Raises:
       UserError: something asked for cannot be done; the message says what, where and the fix.
@@ -214,11 +215,12 @@ def summarise(folder: Workdir, step: int) -> dict[str, Any]:
         if row["step"] == 0:
             first |= row
         final |= row
-    shown = ["knn_top1", "linear_top1"]
     retrieved = [name for name in ("text_to_video_r1", "audio_to_video_r1") if name in final]
+    own = [name for name in ("classifier_top1", "classifier_map") if name in final]
+    shown = ["knn_top1", "linear_top1", *retrieved, *own]
     summary: dict[str, Any] = {"step": step, "loss": final.get("loss")}
-    summary |= {name: final.get(name) for name in shown + retrieved}
-    summary |= {f"untrained_{name}": first.get(name) for name in shown + retrieved}
+    summary |= {name: final.get(name) for name in shown}
+    summary |= {f"untrained_{name}": first.get(name) for name in shown}
     summary |= {"chance": final.get("chance")}
     if retrieved:
         summary["chance_r1"] = final.get("chance_r1")

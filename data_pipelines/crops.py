@@ -72,6 +72,28 @@ def random_resized_crop_box(
     return 0, 0, height, width
 
 
+def scale_jittered_crop_box(rng: np.random.Generator, height: int, width: int) -> Box:
+    """Draws the crop box of one clip as the released code of VATT and MMV does.
+
+    With probability 0.8 height and width of the frame are stretched, each by its own factor,
+    uniform over 0.8 to 1.2. Of the stretched frame a square as large as fits is cut, at a uniform
+    place. The box is that square in pixels of the frame as it is.
+
+    Args:
+      rng: the random generator to draw from.
+      height: frame height H in pixels, at least 1.
+      width: frame width W in pixels, at least 1.
+
+    Returns:
+      (y, x, h, w) with 0 <= y <= H - h and 0 <= x <= W - w.
+    """
+    stretch = rng.uniform(0.8, 1.2, size=2) if rng.random() < 0.8 else np.ones(2)
+    side = min(height * stretch[0], width * stretch[1])
+    h, w = (max(1, round(n)) for n in side / stretch)
+    y, x = rng.integers(height - h + 1), rng.integers(width - w + 1)
+    return int(y), int(x), h, w
+
+
 def _frame_size(frames: Sequence[np.ndarray]) -> tuple[int, int]:
     sizes = {frame.shape[:2] for frame in frames}
     if len(sizes) != 1:

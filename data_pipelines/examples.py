@@ -10,7 +10,7 @@ from data_pipelines import crops, sampling
 from data_pipelines.errors import BadVideo
 from data_pipelines.spec import AudioSpec, InputSpec
 from data_pipelines.text import read_text
-from data_pipelines.video import Source, Video, VideoInfo
+from data_pipelines.video import Box, Source, Video, VideoInfo
 
 Example = dict[str, np.ndarray | np.generic]
 
@@ -93,11 +93,8 @@ def read_clips(
     """
     plan_CxT = clip_plan(video.times, spec, rng)
     starts_V = video.times[plan_CxT[:, 0]].repeat(spec.views // spec.clips)
-    if spec.crop == "random":
-        boxes = [
-            crops.random_resized_crop_box(rng, *video.size, spec.area, spec.aspect)
-            for _ in plan_CxT
-        ]
+    if spec.crop in ("random", "scale_jittered"):
+        boxes = [_random_box(spec, rng, *video.size) for _ in plan_CxT]
         places = [(int(i), box) for row_T, box in zip(plan_CxT, boxes) for i in row_T]
         cut = video.crops(places, spec.size)
         return cut.reshape(*plan_CxT.shape, *cut.shape[1:]), starts_V
@@ -109,6 +106,12 @@ def read_clips(
         for row in where.reshape(plan_CxT.shape)
     ]
     return np.concatenate(views), starts_V
+
+
+def _random_box(spec: InputSpec, rng: np.random.Generator, height: int, width: int) -> Box:
+    if spec.crop == "scale_jittered":
+        return crops.scale_jittered_crop_box(rng, height, width)
+    return crops.random_resized_crop_box(rng, height, width, spec.area, spec.aspect)
 
 
 def read_audio(

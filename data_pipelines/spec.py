@@ -12,7 +12,7 @@ from data_pipelines.sampling import LAWS, check_law
 from data_pipelines.suggest import nearest
 
 Sampling = Literal["decreasing", "uniform", "increasing", "same", "random", "even"]
-Crop = Literal["random", "center", "thirds"]
+Crop = Literal["random", "scale_jittered", "center", "thirds"]
 StrideUnit = Literal["frames", "seconds"]
 
 
@@ -80,7 +80,8 @@ class InputSpec:
         ("decreasing", "uniform", "increasing", "same"; they need clips = 2), "random" (independent)
         or "even" (evenly spaced, for evaluation).
       power: exponent of the "decreasing" and "increasing" laws.
-      crop: "random" resized crop (one box per clip), "center", or "thirds" (three per clip).
+      crop: "random" resized crop or "scale_jittered" (one box per clip, see `crops`), "center", or
+        "thirds" (three per clip).
       area: range of the random crop's area as a fraction of the frame.
       aspect: range of the random crop's width/height.
       resize_short: short side in pixels before an evaluation crop; None = `size`.

@@ -23,18 +23,30 @@ FORBIDDEN = {
     ),
     "cvrl_jax/methods": tuple(
         f"cvrl_jax.{x}"
-        for x in ("train", "state", "evaluation", "observe", "checkpoint", "workdir")
+        for x in (
+            *("train", "state", "evaluation", "observe", "checkpoint", "workdir"),
+            *("reports", "downstream"),
+        )
     ),
     "cvrl_jax/evaluation": tuple(
-        f"cvrl_jax.{x}" for x in ("train", "state", "methods", "models", "losses", "checkpoint")
+        f"cvrl_jax.{x}"
+        for x in (
+            *("train", "state", "methods", "models", "losses", "checkpoint"),
+            *("reports", "downstream"),
+        )
     ),
     "cvrl_jax/observe": tuple(
         f"cvrl_jax.{x}"
-        for x in ("train", "state", "methods", "models", "losses", "evaluation", "checkpoint")
+        for x in (
+            *("train", "state", "methods", "models", "losses", "evaluation", "checkpoint"),
+            *("reports", "downstream"),
+        )
     ),
     "cvrl_jax/parallel": tuple(
         f"cvrl_jax.{x}" for x in ("train", "state", "methods", "models", "losses", "augment")
     ),
+    "cvrl_jax/export": ("cvrl_jax.train", "cvrl_jax.downstream"),
+    "cvrl_jax/reports": ("cvrl_jax.train", "cvrl_jax.downstream"),
     "cvrl_jax": ("tensorflow", "torch"),
 }
 COPIED = REPO / "cvrl_jax/export/for_torch.py"  # written beside an export, never imported

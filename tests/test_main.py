@@ -23,6 +23,7 @@ REPO = pathlib.Path(__file__).resolve().parents[1]
 TINY = "--config=configs/cvrl_r3d50.py:tiny"
 # Of `tiny_config` in conftest.py, as flags.
 FLAGS = (
+    "steps=14",  # of all, for schedules are compiled in
     "batch_size=8",
     "data.frames=4",
     "data.stride=2.0",
@@ -39,8 +40,7 @@ FLAGS = (
     "eval.train_clips=1",
     "eval.batch_size=8",
     "eval.knn_k=3",
-    "eval.linear.epochs=1",
-    "eval.linear.batch_size=8",
+    "eval.protocols=('knn',)",
     "checkpoint.every=2",
     "log.every=1",
     "log.tensorboard=False",
@@ -103,6 +103,17 @@ def test_what_is_wrong_is_one_line_and_nothing_is_made(arguments, says, tmp_path
     assert not workdir.exists()
 
 
+@pytest.mark.parametrize("arguments", [(TINY,), ("--mode=eval",), ("--mode=export", "--workdir=x")])
+def test_a_missing_flag_is_told_without_waiting_for_jax(arguments):
+    program = (
+        "import sys, main\n"
+        "try: main.run()\n"
+        "except SystemExit as ended: assert str(ended).startswith('error: '), ended\n"
+        "assert 'jax' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program, *arguments], cwd=REPO, check=True)
+
+
 def test_describe_counts_parameters_without_a_workdir():
     ended = subprocess.run(
         command("--mode=describe", "--config=configs/vatt_mbs.py"),
@@ -124,7 +135,7 @@ def unbroken(tmp_path_factory):
     """A run of 14 steps that nothing disturbs, and its result."""
     workdir = tmp_path_factory.mktemp("unbroken") / "run"
     ended = subprocess.run(
-        training(workdir, "steps=14"),
+        training(workdir),
         cwd=REPO,
         check=True,
         capture_output=True,
@@ -157,7 +168,7 @@ def test_a_run_killed_twice_ends_bit_for_bit_like_an_unbroken_one(unbroken, tmp_
     broken = tmp_path / "run"
     for workers, step in ((0, 3), (2, 8)):
         process = subprocess.Popen(
-            training(broken, "steps=14", f"data.workers={workers}"),
+            training(broken, f"data.workers={workers}"),
             cwd=REPO,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -166,7 +177,7 @@ def test_a_run_killed_twice_ends_bit_for_bit_like_an_unbroken_one(unbroken, tmp_
         process.kill()
         process.wait()
     ended = subprocess.run(
-        training(broken, "steps=14"),
+        training(broken),
         cwd=REPO,
         check=True,
         capture_output=True,
@@ -213,7 +224,7 @@ def test_eval_ends_with_one_line_of_json(unbroken, tmp_path):
 
 def test_a_signal_ends_with_its_status_and_one_line(tmp_path):
     process = subprocess.Popen(
-        training(tmp_path / "run", "steps=500", "data.workers=2", "eval.protocols=()"),
+        training(tmp_path / "run", "data.workers=2", "eval.protocols=()"),
         cwd=REPO,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -250,7 +261,7 @@ def test_what_was_compiled_is_kept_for_the_next_start(tmp_path):
 
 def test_tensorflow_is_never_imported():
     program = (
-        "import sys, cvrl_jax.train, cvrl_jax.evaluate; "
+        "import sys, cvrl_jax.train, cvrl_jax.downstream.evaluate; "
         "sys.exit(any(m.split('.')[0] == 'tensorflow' for m in sys.modules))"
     )
     subprocess.run([sys.executable, "-c", program], cwd=REPO, check=True)

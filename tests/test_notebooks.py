@@ -18,8 +18,9 @@ BADGE = re.compile(
 )
 # Their cell tagged "parameters" is followed by these.
 SMALL = {
-    "1_quickstart": {"STEPS": 2},
-    "2_pretrain_on_tpu": {"PRESET": "tiny", "BATCH": 8, "STEPS": 1, "MORE_STEPS": 2},
+    "1_quickstart": {"MADE": 64, "STEPS": 2},
+    # Its second training is of as many steps of as many videos as the first of 1: compiled once.
+    "2_pretrain_on_tpu": {"PRESET": "tiny", "BATCH": 32, "STEPS": 1, "MORE_STEPS": 2},
     "3_probe_and_fine_tune": {"STEPS": 2, "EPOCHS": 10},
     "4_sampling_and_augmentation": {"DRAWS": 500, "SHOWN": 2},
 }

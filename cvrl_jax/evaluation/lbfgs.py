@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from scipy.optimize import minimize
 
+from cvrl_jax.evaluation.classification_loss import cross_entropies
 from data_pipelines.sources.subset import draw_by_class
 
 _ITERATIONS = 1000
@@ -34,8 +34,7 @@ def fit(
 
     Args:
       features_NxVxD: float32; every view counts alike.
-      labels: int [N] in [0, classes), or float [N, C] in [0, 1]: a sigmoid for each class, whose
-        cross-entropies are added.
+      labels: int [N] in [0, classes), or float [N, C], see `cross_entropies`.
       classes: C.
       l2: above 0; biases are not regularised.
       start: where to begin, (kernel, bias); zeros by default. The optimum is the same.
@@ -66,11 +65,7 @@ def _value_and_gradient(parameters, x_MxD, y, l2):
     def loss(parameters):
         kernel, bias = parameters[:-1], parameters[-1]
         logits = jnp.dot(x_MxD, kernel, precision="highest") + bias
-        if y.ndim == 2:
-            losses = optax.sigmoid_binary_cross_entropy(logits, y).sum(axis=-1)
-        else:
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits, y)
-        return losses.mean() + 0.5 * l2 * jnp.sum(kernel**2)
+        return cross_entropies(logits, y).mean() + 0.5 * l2 * jnp.sum(kernel**2)
 
     return jax.value_and_grad(loss)(parameters)
 

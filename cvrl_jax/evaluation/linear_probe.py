@@ -1,6 +1,7 @@
 """The linear probe: a linear classifier on frozen, L2-normalised features.
 
-Trained as CVRL does (solver 'sgd'), or brought to its optimum (solver 'lbfgs': see `lbfgs`).
+Trained as CVRL does (solver 'sgd'), brought to its optimum (solver 'lbfgs': see `lbfgs`), or as
+VATT does (solver 'low_rank': see `low_rank`).
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from cvrl_jax.evaluation import lbfgs
+from cvrl_jax.evaluation import lbfgs, low_rank
+from cvrl_jax.evaluation.classification_loss import cross_entropies
 from cvrl_jax.evaluation.knn import accuracy, normalise
 from cvrl_jax.evaluation.views import mean_over_views
 
-SOLVERS = ("sgd", "lbfgs")
+SOLVERS = ("sgd", "lbfgs", "low_rank")
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +30,10 @@ class LinearProbeSettings:
     """How the probe is trained; the defaults are those of CVRL's linear evaluation.
 
     Attributes:
-      solver: 'sgd', or 'lbfgs', which has no use for what follows up to `batch_size`.
-      learning_rate: peak of the schedule; large because the features have unit norm.
+      solver: 'sgd'; 'lbfgs', which has no use for what follows up to `batch_size`; or 'low_rank',
+        which has none for `momentum` and `warmup_fraction`.
+      learning_rate: peak of the schedule ('low_rank': constant); large because the features have
+        unit norm.
       momentum: of SGD, without Nesterov.
       warmup_fraction: share of all steps with a linear ramp from 0.
       epochs: passes over the training videos, each with one random view per video.
@@ -185,6 +189,9 @@ def _train(
         parameters, l2 = lbfgs.sweep(features_NxVxD, labels, classes, *strengths, seed)
         log.info("linear probe by L-BFGS: l2 = %g of %s", l2, settings.l2)
         return parameters
+    if settings.solver == "low_rank":
+        recipe = settings.learning_rate, settings.epochs, settings.batch_size
+        return low_rank.fit(features_NxVxD, labels, classes, *recipe, seed)
     videos, views, dimension = features_NxVxD.shape
     batch = min(settings.batch_size, videos)
     steps = videos // batch
@@ -211,9 +218,7 @@ def _epoch(carry, features_NxVxD, labels, video_SxB, view_SxB, settings):
 
     def loss(parameters, x_BxD, y):
         logits_BxC = jnp.dot(x_BxD, parameters[0], precision="highest") + parameters[1]
-        if y.ndim == 2:
-            return optax.sigmoid_binary_cross_entropy(logits_BxC, y).sum(axis=-1).mean()
-        return optax.softmax_cross_entropy_with_integer_labels(logits_BxC, y).mean()
+        return cross_entropies(logits_BxC, y).mean()
 
     def step(carry, choice):
         parameters, state = carry

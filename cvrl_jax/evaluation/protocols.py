@@ -109,8 +109,8 @@ ON_CHECKPOINTS = {
     "semi_supervised_finetune": "semi_supervised_10pct_finetune_top1",
     "cka": "cka",
 }
-"""Protocols that need more than a frozen network, and their headlines; `cvrl_jax.evaluate` runs
-them on a checkpoint."""
+"""Protocols that need more than a frozen network, and their headlines;
+`cvrl_jax.downstream.evaluate` runs them on a checkpoint."""
 
 
 def headline(protocol: str) -> str:

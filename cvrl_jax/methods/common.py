@@ -72,7 +72,7 @@ def _random_crops(config: ConfigDict, clips: int, sampling: Any) -> InputSpec:
         size=data.size,
         sampling=sampling,
         power=data.power,
-        crop="random",
+        crop=data.crop,
         area=tuple(data.crop_area),
         aspect=tuple(data.crop_aspect),
     )

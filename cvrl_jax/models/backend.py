@@ -12,3 +12,9 @@ def traced_for() -> str:
     """
     device = jax.sharding.get_abstract_mesh().abstract_device
     return jax.default_backend() if device is None else device.platform
+
+
+def traced_for_one_device() -> bool:
+    """Whether the mesh in use has one device, or there is none."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return mesh.empty or mesh.size == 1

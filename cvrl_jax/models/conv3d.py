@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from cvrl_jax.models.backend import traced_for
+from cvrl_jax.models.cpu_conv import conv2d, matmul
 
 Triple = tuple[int, int, int]
 Pads = list[tuple[int, int]]
@@ -72,13 +73,9 @@ def split_conv3d(x: jax.Array, kernel: jax.Array, strides: Triple, pads: Pads) -
     taps = [x[:, i : i + (frames - 1) * st + 1 : st] for i in range(kt)]
     x = jnp.concatenate(taps, axis=-1) if kt > 1 else taps[0]
     kernel_2d = kernel.transpose(1, 2, 0, 3, 4).reshape(kh, kw, kt * cin, cout)
-    if kh == kw == 1:
-        return x @ kernel_2d[0, 0]
-    images = x.reshape(-1, *x.shape[2:])
-    layout = ("NHWC", "HWIO", "NHWC")
-    y = jax.lax.conv_general_dilated(
-        images, kernel_2d, (sh, sw), pads[1:], dimension_numbers=layout
-    )
+    if kh == kw == 1:  # two axes: XLA would copy operands of more to contract them in the gradient
+        return matmul(x.reshape(-1, kt * cin), kernel_2d[0, 0]).reshape(*x.shape[:-1], cout)
+    y = conv2d(x.reshape(-1, *x.shape[2:]), kernel_2d, (sh, sw), (pads[1], pads[2]))
     return y.reshape(-1, frames, *y.shape[1:])
 
 

@@ -8,10 +8,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cvrl_jax.models.conv3d import LOWERINGS, PADDINGS, Conv3D, Triple, pads_for
+from cvrl_jax.models.conv3d import LOWERINGS, PADDINGS, Conv3D, Triple
 from cvrl_jax.models.fields import check_fields
 from cvrl_jax.models.norm import BatchNorm
 from cvrl_jax.models.normalization import NORMALIZATIONS, normalize
+from cvrl_jax.models.pooling import max_pool
 from cvrl_jax.models.remat import REMATS, rematted
 from data_pipelines.errors import UserError
 
@@ -179,11 +180,7 @@ class ResNet3D(nn.Module):
         stem = ConvBN(base, self.stem_kernel, self.stem_strides, name="stem", **conv_bn)
         x = nn.relu(stem(x, train, valid))
         if self.stem_pool:
-            window, strides = (1, 3, 3), (1, 2, 2)
-            pads = [(0, 0), *pads_for(self.padding, x.shape[1:4], window, strides), (0, 0)]
-            x = jax.lax.reduce_window(
-                x, -jnp.inf, jax.lax.max, (1, *window, 1), (1, *strides, 1), pads
-            )
+            x = max_pool(x, self.padding, self.lowering)
         block_class = rematted(Block, self.remat, static_argnums=(2,))
         for stage, blocks in enumerate(BLOCKS[self.depth]):
             for block in range(blocks):

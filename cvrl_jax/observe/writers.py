@@ -14,8 +14,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, SupportsFloat
 
-from tensorboardX import SummaryWriter
-
 from data_pipelines.errors import UserError
 
 
@@ -92,6 +90,9 @@ class TensorBoardWriter:
 
     def __init__(self, folder: str | os.PathLike[str], resume_step: int = 0) -> None:
         """Writes into `folder`; TensorBoard then hides earlier events after `resume_step`."""
+        # Where there is a torch, this imports it, for seconds.
+        from tensorboardX import SummaryWriter
+
         purge = resume_step + 1 if resume_step else None
         self._writer = SummaryWriter(os.fspath(folder), purge_step=purge)
 

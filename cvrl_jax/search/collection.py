@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from ml_collections import ConfigDict
 
 from cvrl_jax.config import from_plain
-from cvrl_jax.embed import ABOUT
+from cvrl_jax.downstream.embed import ABOUT
 from cvrl_jax.evaluation.embeddings_table import vectors_in
 from cvrl_jax.evaluation.suite import sources_of
 from data_pipelines.errors import UserError

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from cvrl_jax.downstream.frozen import listed, open_checkpoint
 from cvrl_jax.encoder import LIMITS
 from cvrl_jax.evaluation.features import extract_features
 from cvrl_jax.evaluation.specs import evaluation_spec
-from cvrl_jax.frozen import listed, open_checkpoint
 from cvrl_jax.search.collection import Collection
 from cvrl_jax.search.neighbours import nearest
 from cvrl_jax.search.page import Card, Search, write_page

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+
 import av
 import cv2
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
+from PIL import ExifTags, Image
 
 from data_pipelines.decode.limits import Unreadable
 
@@ -15,14 +18,16 @@ _SQUARE = 0.01  # pixels this close to square are not worth a resampling
 class PictureMaker:
     """Converts the frames of one video; keeps the colour converter between frames."""
 
-    def __init__(self, first: av.VideoFrame, aspect: float, max_pixels: int) -> None:
-        """Takes the video's first frame, the width over height of a pixel, and a limit.
+    def __init__(
+        self, first: av.VideoFrame, aspect: float, max_pixels: int, file: str | io.BytesIO
+    ) -> None:
+        """Takes the video's first frame, the width over height of a pixel, a limit and the file.
 
         The first frame tells how all are turned.
         """
         square = abs(aspect - 1.0) < _SQUARE
         self._aspect, self._max_pixels = 1.0 if square else aspect, max_pixels
-        self._matrix_3x3 = display_matrix(first)
+        self._matrix_3x3 = display_matrix(first, file)
         self._reformatter = VideoReformatter()
 
     def size(self, frame: av.VideoFrame) -> tuple[int, int]:
@@ -55,17 +60,52 @@ class PictureMaker:
         return height, width
 
 
-def display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
-    """Returns the frame's display matrix, int32 [3, 3], or None without one."""
+def display_matrix(frame: av.VideoFrame, file: str | io.BytesIO) -> np.ndarray | None:
+    """Returns the frame's display matrix, int32 [3, 3], or None without one.
+
+    Args:
+      frame: decoded.
+      file: that it comes from.
+    """
     # PyAV ties a frame whose side data is read into a reference cycle, which would keep its pixels
     # until the next collection: a worker grew by a sixth over 5,000 clips. So a tiny copy is asked.
     copy = VideoReformatter().reformat(
         frame, width=16, height=16, format="gray", interpolation=Interpolation.POINT, threads=1
     )
-    data = copy.side_data.get("DISPLAYMATRIX")
+    try:
+        data = copy.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV reads no side data at all where there is a kind that it does not know
+        return _exif_matrix(file, copy.rotation)
     if data is None:
         return None
     return np.frombuffer(bytes(data), np.int32)[:9].reshape(3, 3)
+
+
+# (a, b, c, d) of `turn_upright` for each value of EXIF's Orientation (CIPA DC-008, 4.6.5).
+_ORIENTATIONS = {
+    2: (-1, 0, 0, 1),
+    3: (-1, 0, 0, -1),
+    4: (1, 0, 0, -1),
+    5: (0, 1, 1, 0),
+    6: (0, 1, -1, 0),
+    7: (0, -1, -1, 0),
+    8: (0, -1, 1, 0),
+}
+# Likewise for a rotation of the frame, in degrees counterclockwise, that is no more than that.
+_ROTATIONS = {-180: 3, 180: 3, -90: 6, 90: 8}
+
+
+def _exif_matrix(file: str | io.BytesIO, rotation: int) -> np.ndarray | None:
+    """As `display_matrix`, for pictures with EXIF; `rotation` is what FFmpeg made of it."""
+    try:
+        with Image.open(file, formats=("JPEG", "PNG", "TIFF", "WEBP")) as picture:
+            orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # a video with EXIF
+        orientation = _ROTATIONS.get(rotation, 1)
+    if orientation not in _ORIENTATIONS:
+        return None
+    a, b, c, d = _ORIENTATIONS[orientation]
+    return np.array([[a, b, 0], [c, d, 0], [0, 0, 1]], np.int32)
 
 
 def turn_upright(picture_HxWx3: np.ndarray, matrix_3x3: np.ndarray | None) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -75,7 +76,8 @@ class VideoFileReader:
                 self._cursor = cursor = FrameCursor(stream)
                 first, timeline = cursor.fetch(0), cursor.timeline
                 origin = float((first.pts or 0) * stream.time_base)
-                self._picture = PictureMaker(first, stream.aspect, limits.pixels)
+                file = path if content is None else io.BytesIO(content)
+                self._picture = PictureMaker(first, stream.aspect, limits.pixels, file)
                 self._size = self._picture.size(first)
                 hours = float(timeline.times[-1]) / 3600
                 if hours > limits.hours:

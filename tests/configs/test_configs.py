@@ -9,7 +9,7 @@ import pytest
 
 from configs import cvrl_r3d50
 from cvrl_jax.config import validate, validate_evaluation
-from cvrl_jax.overlay import on_run
+from cvrl_jax.downstream.overlay import on_run
 from data_pipelines.errors import UserError
 from data_pipelines.spec import InputSpec
 

@@ -19,7 +19,7 @@ from cvrl_jax.train import train
 from cvrl_jax.workdir import Workdir
 from data_pipelines.errors import UserError
 
-MODEL = {"name": "vit_small"}
+MODEL = {"name": "vit_small", "patch": (2, 8, 8)}
 
 
 def vatt_config(tiny_config, **changes):
@@ -94,6 +94,13 @@ def test_position_tables_are_fitted_to_a_larger_picture(tiny_config, vatt, how):
         }
         outputs.append(make_network(method, make_mesh())(mine).embed({"video": clips})["video"])
     np.testing.assert_allclose(outputs[0], outputs[1], atol=1e-5)
+
+
+def test_a_grid_that_is_neither_theirs_nor_the_clips_is_refused(tiny_config, vatt):
+    folder, _, _ = vatt
+    method = create_method(fine_tuning(tiny_config, size=32, grid=(2, 3, 3)), classes=4)
+    with pytest.raises(UserError, match=r'--config.model.grid="\(2, 4, 4\)", so'):
+        load_tower(folder, method, MODEL)
 
 
 def test_an_image_takes_the_first_row_of_time_by_the_spline(tiny_config, vatt):

@@ -31,6 +31,8 @@ def section(**changes):
             "epsilon": 1e-8,
             "schedule": "cosine",
             "layer_decay": 1.0,
+            "clip_norm": 0.0,
+            "clip_part": "all",
         },
         type_safe=False,
     )
@@ -168,3 +170,24 @@ def test_impossible_requests_say_how_to_fix_them():
         create_optimizer(section(name="adam"), 10, 256)
     with pytest.raises(UserError, match="'cosin' is unknown; did you mean 'cosine'"):
         create_optimizer(section(schedule="cosin"), 10, 256)
+
+
+@pytest.mark.parametrize(("part", "scale_of_head"), [("all", 1 / 26), ("towers", 1.0)])
+def test_long_gradients_are_cut_before_anything_else(part, scale_of_head):
+    params = {"tower": {"kernel": jnp.ones(2)}, "head": {"kernel": jnp.ones(1)}}
+    gradients = {"tower": {"kernel": jnp.array([6.0, 8.0])}, "head": {"kernel": jnp.array([24.0])}}
+    config = section(momentum=0.0, weight_decay=0.0, warmup_steps=0, clip_part=part, clip_norm=1.0)
+    optimizer, schedule = create_optimizer(config, 10, batch_size=256)
+    updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+    # |(6, 8)| = 10 and |(6, 8, 24)| = 26
+    scale_of_tower = 1 / 26 if part == "all" else 1 / 10
+    rate = float(schedule(0))
+    np.testing.assert_allclose(
+        updates["tower"]["kernel"], -rate * scale_of_tower * np.array([6, 8])
+    )
+    np.testing.assert_allclose(updates["head"]["kernel"], [-rate * scale_of_head * 24], rtol=1e-6)
+
+
+def test_short_gradients_stay():
+    config = section(clip_norm=1e6)
+    assert_trees_close(run(config)[0], run(section())[0])

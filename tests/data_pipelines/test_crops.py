@@ -52,6 +52,30 @@ def test_fixed_ranges_give_a_fixed_size():
     assert box == (0, 0, 60, 60)
 
 
+@given(st.integers(0, 999), st.integers(1, 500), st.integers(1, 500))
+def test_scale_jittered_box_is_inside_and_spans_a_side(seed, height, width):
+    y, x, h, w = crops.scale_jittered_crop_box(np.random.default_rng(seed), height, width)
+    assert 0 <= y < y + h <= height
+    assert 0 <= x < x + w <= width
+    assert h == height or w == width
+    assert 0.8 / 1.2 * h - 1 <= w <= 1.2 / 0.8 * h + 1
+
+
+def test_scale_jittered_law():
+    rng = np.random.default_rng(0)
+    boxes = [crops.scale_jittered_crop_box(rng, 2400, 7200) for _ in range(4000)]
+    _, x, h, w = np.array(boxes).T
+    assert (h == 2400).all()  # no stretch makes the width the shorter side
+    plain = w == 2400
+    assert plain.mean() == pytest.approx(0.2, abs=0.02)
+    # w / h is the quotient of two uniform variables: half of them are below 1, and P(q < 0.9) is
+    # the area of a < 0.9 b in the square.
+    ratio = w[~plain] / 2400
+    assert np.mean(ratio < 1) == pytest.approx(0.5, abs=0.025)
+    assert np.mean(ratio < 0.9) == pytest.approx((1.08 - 0.8) ** 2 / 0.9 / 2 / 0.16, abs=0.025)
+    assert np.mean(x / (7200 - w)) == pytest.approx(0.5, abs=0.03)
+
+
 @pytest.mark.parametrize("area", [(0.0, 1.0), (0.5, 0.4), (0.3, 1.1)])
 def test_bad_area(area):
     with pytest.raises(UserError, match="area"):

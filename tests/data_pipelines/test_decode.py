@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import ExifTags, Image, ImageOps
 
 from data_pipelines.decode import Limits, VideoFileReader, open_video
 from data_pipelines.decode.cursor import FrameCursor
@@ -208,6 +209,22 @@ def test_rotation_is_applied(tmp_path: pathlib.Path, angle: int) -> None:
     assert abs(turned) == abs(angle)
     with open_video(str(path)) as reader:
         check(reader, [1], [np.rot90(picture, turned // 90) for picture in plain(path)])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("ending", ["jpg", "png", "tiff"])
+def test_pictures_with_exif_are_shown_upright(tmp_path, orientation, ending):
+    """PyAV reads no side data of a frame that has EXIF among them."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make], exif[ExifTags.Base.Orientation] = "camera", orientation
+    path = tmp_path / f"picture.{ending}"
+    options = {"subsampling": 0} if ending == "jpg" else {}
+    Image.fromarray(draw(0)).save(path, exif=exif, **options)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
+    with open_video(str(path)) as reader:
+        (picture,) = reader.frames([0])
+    assert picture.shape == expected.shape
+    assert np.abs(picture.astype(int) - expected).mean() < 3  # JPEG: two decoders
 
 
 def test_display_matrices_turn_and_mirror() -> None:

@@ -8,6 +8,7 @@ from cvrl_jax.observe.report.contents import (
     ReportContents,
     SummaryNumber,
 )
+from cvrl_jax.observe.report.layers_section import Layers
 from cvrl_jax.observe.report.multimodal import (
     Direction,
     Found,
@@ -24,6 +25,7 @@ __all__ = [
     "Direction",
     "FactorAccuracy",
     "Found",
+    "Layers",
     "Mistaken",
     "Multimodal",
     "Neighbour",

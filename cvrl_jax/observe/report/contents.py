@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cvrl_jax.observe.report.classified import Classified
+from cvrl_jax.observe.report.layers_section import Layers
 from cvrl_jax.observe.report.multimodal import Multimodal
 
 
@@ -100,6 +101,7 @@ class ReportContents:
         predictor: What made the predictions, e.g. "linear probe".
         by_factor: Accuracy by factor of the class.
         classified: The classifier class by class; without it the page has no such part.
+        layers: Layers of two networks compared; without it the page has no such part.
         of_training: Whether the page is about a training run, which has curves and augmented clips.
         multimodal: Retrieval between modalities; without it the page has no such part.
         census: Facts on the data: "videos", "hours" and whatever else, shown as name and value;
@@ -131,6 +133,7 @@ class ReportContents:
     predictor: str = "linear probe"
     by_factor: Sequence[FactorAccuracy] | None = None
     classified: Classified | None = None
+    layers: Layers | None = None
     of_training: bool = True
     multimodal: Multimodal | None = None
     census: Mapping[str, Any] | None = None

@@ -11,6 +11,7 @@ from typing import Any
 from cvrl_jax.observe.report import curves, figures, filmstrips, svg
 from cvrl_jax.observe.report.classified_section import classified_section
 from cvrl_jax.observe.report.contents import NeighbourQuery, ReportContents, SummaryNumber
+from cvrl_jax.observe.report.layers_section import layers_section
 from cvrl_jax.observe.report.multimodal_section import retrieval_section
 from data_pipelines.pages import render, write_whole
 
@@ -52,6 +53,7 @@ def _sections(contents: ReportContents) -> dict[str, Any]:
         "classified": classified_section(contents.classified, contents.classes)
         if contents.classified
         else None,
+        "layers": layers_section(contents.layers) if contents.layers else None,
         "census": _part(_census, contents),
         "config": None if contents.config is None else _pretty(contents.config),
     }

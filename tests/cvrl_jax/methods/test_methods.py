@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,8 @@ from data_pipelines.errors import UserError
 
 B, CLASSES = 8, 4
 KEY = jax.random.key(3)
+# Compiling takes far longer than the one or two runs of what was compiled.
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def make_batch(method, seed=0):
@@ -41,8 +45,8 @@ def case(request, tiny_config):
     name = request.param
     changes = {"model__name": "r2d10"} if "r2d" in name else {}
     method = create_method(tiny_config(name.removesuffix("_r2d"), **changes), CLASSES)
-    variables = jax.jit(method.init)(jax.random.key(0))
-    step = jax.jit(
+    variables = jit(method.init)(jax.random.key(0))
+    step = jit(
         jax.value_and_grad(
             lambda params, variables, batch: method.loss(
                 variables | {"params": params}, batch, KEY
@@ -81,12 +85,12 @@ def test_unknown_method_and_fields(tiny_config):
 def test_augment_and_embed(case):
     method, variables, _ = case
     batch = make_batch(method)
-    clips = jax.jit(method.augment)(batch, KEY)
+    clips = jit(method.augment)(batch, KEY)
     assert clips.shape == batch["video"].shape
     assert clips.dtype == jnp.float32
     assert float(clips.min()) >= 0
     assert float(clips.max()) <= 1
-    embed = jax.jit(method.embed)
+    embed = jit(method.embed)
     features = embed(variables, batch)
     assert features["video"].shape[:2] == batch["video"].shape[:2]
     assert features["video"].dtype == jnp.float32
@@ -135,7 +139,7 @@ def test_loss_and_gradients_are_the_same_on_one_and_eight_devices(case):
     batch = make_batch(method)
     batch["valid"][5] = False
     mesh = make_mesh()
-    on_eight = jax.jit(
+    on_eight = jit(
         jax.value_and_grad(lambda p, v, b: method.loss(v | {"params": p}, b, KEY), has_aux=True),
         in_shardings=(replicated(mesh), replicated(mesh), batch_sharding(mesh)),
     )

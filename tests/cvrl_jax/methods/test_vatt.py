@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +18,8 @@ from data_pipelines.errors import UserError
 
 B, K = 8, 2
 KEY = jax.random.key(3)
+# Compiling takes far longer than the few runs of what was compiled.
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def batch_of(method, seed=0):
@@ -30,7 +34,7 @@ def batch_of(method, seed=0):
 
 
 def step_of(method):
-    return jax.jit(
+    return jit(
         jax.value_and_grad(
             lambda params, rest, batch: method.loss(rest | {"params": params}, batch, KEY),
             has_aux=True,
@@ -53,7 +57,7 @@ def agnostic(tiny_config, **changes):
 @pytest.fixture(scope="module")
 def case(tiny_config):
     method = create_method(tiny_config("vatt"))
-    variables = jax.jit(method.init)(jax.random.key(0))
+    variables = jit(method.init)(jax.random.key(0))
     step = step_of(method)
     return method, variables, lambda batch: step(variables["params"], variables, batch)
 
@@ -154,7 +158,7 @@ def test_drop_token_makes_steps_random_and_embed_not(case):
 @pytest.fixture(scope="module")
 def shared(tiny_config):
     method = create_method(agnostic(tiny_config))
-    return method, jax.jit(method.init)(jax.random.key(0))
+    return method, jit(method.init)(jax.random.key(0))
 
 
 class TestShared:
@@ -164,10 +168,10 @@ class TestShared:
         assert set(params) == {"encoder", "video_tower", "audio_tower", "text_tower", "heads"}
         assert all("encoder" not in params[f"{m}_tower"] for m in ("video", "audio", "text"))
         batch = batch_of(method)
-        (_, aux), grads = step_of(method)(params, variables, batch)
-        (_, _), without_text = step_of(method)(
-            params, variables, batch | {"text": np.zeros_like(batch["text"])}
-        )
+        step = step_of(method)
+        (_, aux), grads = step(params, variables, batch)
+        wordless = batch | {"text": np.zeros_like(batch["text"])}
+        (_, _), without_text = step(params, variables, wordless)
         assert norms(grads)["encoder"] > 0
         assert norms(without_text)["encoder"] > 0
         assert norms(without_text)["encoder"] != norms(grads)["encoder"]
@@ -204,7 +208,7 @@ def test_without_a_section_there_is_no_tower(tiny_config):
     del config.model["text"]
     method = create_method(config)
     assert method.inputs.text is None
-    variables = jax.jit(method.init)(jax.random.key(0))
+    variables = jit(method.init)(jax.random.key(0))
     batch = batch_of(create_method(tiny_config("vatt")))
     del batch["text"]
     (_, aux), grads = step_of(method)(variables["params"], variables, batch)
@@ -217,7 +221,7 @@ def test_a_residual_network_may_be_the_video_tower_and_its_statistics_move(tiny_
     config = tiny_config("vatt")
     config.model.video = ConfigDict({"name": "r3d10", "width": 0.0625})
     method = create_method(config)
-    variables = jax.jit(method.init)(jax.random.key(0))
+    variables = jit(method.init)(jax.random.key(0))
     (_, aux), _ = step_of(method)(variables["params"], variables, batch_of(method))
     assert set(aux.collections["batch_stats"]) == {"video_tower", "heads"}
     before, after = (

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cvrl_jax.models import cpu_conv
 from cvrl_jax.models.conv3d import Conv3D, direct_conv3d, kernel_init, pads_for, split_conv3d
 
 
@@ -19,6 +20,7 @@ from cvrl_jax.models.conv3d import Conv3D, direct_conv3d, kernel_init, pads_for,
         ((1, 3, 3), (1, 2, 2)),
         ((3, 3, 3), (2, 2, 2)),
         ((5, 7, 7), (2, 2, 2)),
+        ((1, 2, 2), (1, 3, 3)),
     ],
 )
 def test_split_equals_direct_in_value_and_gradient(kernel, strides, padding):
@@ -34,6 +36,25 @@ def test_split_equals_direct_in_value_and_gradient(kernel, strides, padding):
     actual = jax.jit(value_and_gradients, static_argnums=0)(split_conv3d)
     for a, w in zip(actual, wanted, strict=True):
         np.testing.assert_allclose(a, w, atol=1e-5 * np.abs(w).max())
+
+
+@pytest.mark.parametrize("most", [1, 2_000, 4_000])
+def test_weight_gradient_does_not_depend_on_the_chunks_of_images(most, monkeypatch):
+    monkeypatch.setattr(cpu_conv, "_CHUNK_BYTES", most)  # 1, 2 and 3 of 6 images
+    x = jax.random.normal(jax.random.key(0), (6, 5, 4, 6))
+    weights = jax.random.normal(jax.random.key(1), (3, 3, 6, 2))
+
+    def gradient(conv):
+        return jax.grad(lambda w: jnp.square(conv(x, w)).sum())(weights)
+
+    def plain(x, w):
+        layout = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(
+            x, w, (2, 1), [(1, 1), (1, 0)], dimension_numbers=layout
+        )
+
+    actual = gradient(lambda x, w: cpu_conv.conv2d(x, w, (2, 1), ((1, 1), (1, 0))))
+    np.testing.assert_allclose(actual, gradient(plain), rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("sizes", [(4, 8, 8), (5, 7, 9), (1, 1, 2)])

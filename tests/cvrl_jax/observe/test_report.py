@@ -18,6 +18,7 @@ from cvrl_jax.observe.report import (
     Classified,
     Confused,
     FactorAccuracy,
+    Layers,
     Mistaken,
     Neighbour,
     NeighbourQuery,
@@ -218,6 +219,23 @@ def test_classes_are_shown_one_by_one_with_their_confusions_and_calibration(tmp_
     assert "3 videos, 75.0 % of the class" in section
     assert section.count("90.0 % sure") == 2
     assert "error 10.0 % (10 videos" in section
+
+
+@pytest.mark.parametrize("other", ["", NASTY])
+def test_layers_are_drawn_one_by_one(tmp_path: pathlib.Path, other: str):
+    matrix = {NASTY: {"block0": 1.0, "features": 0.25}, "top": {"block0": 0.5, "features": np.nan}}
+    contents = ReportContents("x", layers=Layers(matrix, other), of_training=False)
+    write_report(tmp_path / "r.html", contents)
+    page = Page((tmp_path / "r.html").read_text("utf-8"))
+    assert page.ids[-3] == "layers"
+    assert "#layers" in page.addresses
+    assert ("the same once more" in page.text) == (not other)
+    (image,) = (address for address in page.addresses if address.startswith("data:image/svg"))
+    drawn = base64.b64decode(image.partition(",")[2]).decode()
+    for text in (">100<", ">25<", ">50<", "block0", "features", "top"):
+        assert text in drawn
+    assert "nan" not in drawn
+    xml.etree.ElementTree.fromstring(drawn)
 
 
 def test_missing_parts_are_explained(tmp_path: pathlib.Path):

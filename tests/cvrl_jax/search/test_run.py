@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from cvrl_jax.embed import embed_checkpoint
+from cvrl_jax.downstream.embed import embed_checkpoint
 from cvrl_jax.search.run import search_collection
 from data_pipelines.errors import UserError
 

@@ -10,8 +10,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from cvrl_jax.evaluate import evaluate_checkpoint
-from cvrl_jax.results_table import COLUMNS, read_rows
+from cvrl_jax.downstream.evaluate import evaluate_checkpoint
+from cvrl_jax.downstream.results_table import COLUMNS, read_rows
 from data_pipelines.errors import UserError
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pathlib
 
 from configs.eval import knn, linear
-from cvrl_jax.overlay import complete, on_run
+from cvrl_jax.downstream.overlay import complete, on_run
 
 WHERE = pathlib.Path("runs/cvrl/checkpoints/4")
 

@@ -5,8 +5,8 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from cvrl_jax import embed
-from cvrl_jax.frozen import config_of
+from cvrl_jax.downstream import embed
+from cvrl_jax.downstream.frozen import config_of
 from data_pipelines.errors import UserError
 
 

@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from cvrl_jax.downstream.finetune import Judged
+from cvrl_jax.downstream.frozen import Opened, listed, open_checkpoint
 from cvrl_jax.evaluation.cka import cka_matrix, linear_cka
 from cvrl_jax.evaluation.features import extract_features
 from cvrl_jax.evaluation.specs import evaluation_spec
-from cvrl_jax.finetune import Judged
-from cvrl_jax.frozen import Opened, listed, open_checkpoint
 from cvrl_jax.methods import Batch, Method, Variables
 from cvrl_jax.network import run_in_pieces
 from cvrl_jax.parallel.mesh import batch_sharding, make_mesh, put_batch, replicated

@@ -13,9 +13,9 @@ import shlex
 import numpy as np
 import pytest
 
-from cvrl_jax.evaluate import evaluate_checkpoint
+from cvrl_jax.downstream.evaluate import evaluate_checkpoint
 
-REPO = pathlib.Path(__file__).resolve().parents[2]
+REPO = pathlib.Path(__file__).resolve().parents[3]
 TEXT = (REPO / "docs/evaluation.md").read_text()
 # What makes them quick; a command's own fields come first.
 SMALL = {

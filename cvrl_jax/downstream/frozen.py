@@ -12,10 +12,10 @@ from ml_collections import ConfigDict
 
 from cvrl_jax.checkpoint import find_checkpoint, load_variables
 from cvrl_jax.config import from_plain, validate_evaluation
+from cvrl_jax.downstream.overlay import complete, on_run
 from cvrl_jax.evaluation.features import Network
 from cvrl_jax.methods import Method, Variables, create_method
 from cvrl_jax.network import make_network
-from cvrl_jax.overlay import complete, on_run
 from cvrl_jax.parallel.mesh import make_mesh, replicated
 from data_pipelines.errors import UserError
 from data_pipelines.video import VideoInfo

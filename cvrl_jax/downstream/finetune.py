@@ -10,9 +10,9 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from cvrl_jax.downstream.frozen import Opened
+from cvrl_jax.downstream.results_table import file_name
 from cvrl_jax.evaluation.few_labels import semi_supervised_name
-from cvrl_jax.frozen import Opened
-from cvrl_jax.results_table import file_name
 from cvrl_jax.train import train
 from cvrl_jax.workdir import Workdir
 from data_pipelines.bad_examples import read_bad_examples
@@ -174,6 +174,7 @@ def finetune_config(config: ConfigDict, checkpoint: pathlib.Path, videos: int) -
             weight_decay=settings.weight_decay,
             warmup_steps=min(int(settings.warmup_epochs * per_epoch), steps - 1),
             layer_decay=settings.layer_decay,
+            clip_norm=0.0,
             schedule="cosine",
         )
         tuned.eval.update(protocols=(), every=0, at_start=False)

@@ -10,7 +10,7 @@ from cvrl_jax.evaluation.cross_modal_retrieval import retrieval_metrics
 from cvrl_jax.evaluation.features import Features
 from cvrl_jax.evaluation.suite import Results
 from cvrl_jax.methods import create_method
-from cvrl_jax.retrieval_report import gather_retrieval
+from cvrl_jax.reports.retrieval import gather_retrieval
 from data_pipelines.sources import Sources
 from data_pipelines.sources.moving_shapes import MovingShapes
 

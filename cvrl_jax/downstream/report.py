@@ -5,10 +5,10 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
+from cvrl_jax.downstream.frozen import Opened
 from cvrl_jax.evaluation.suite import Results
-from cvrl_jax.frozen import Opened
-from cvrl_jax.observe.report import ReportContents, write_report
-from cvrl_jax.run_report import shown_of
+from cvrl_jax.observe.report import Layers, ReportContents, write_report
+from cvrl_jax.reports.run import shown_of
 from data_pipelines.sources import Sources
 
 
@@ -40,9 +40,17 @@ def write(
         f"{summary['checkpoint']}, method {config.method.name}. "
         + (f"Means over {repeated['field']}; pictures are of the first." if repeated else ""),
         of_training=False,
+        layers=_layers(summary),
         census=summary["census"]
         | {"left_out": [(entry["path"], entry["reason"]) for entry in summary["left_out"]]},
         command=command,
         wall_seconds=wall_seconds,
     )
     write_report(pathlib.Path(summary["report"]), contents)
+
+
+def _layers(summary: dict[str, Any]) -> Layers | None:
+    if "matrix" not in summary:
+        return None
+    other = summary["other"]
+    return Layers(summary["matrix"], "" if other == summary["checkpoint"] else other)

@@ -11,7 +11,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cvrl_jax.checkpoint import versions
-from cvrl_jax.classified_report import PREDICTORS, filmstrip, gather_classified
 from cvrl_jax.config import plain
 from cvrl_jax.evaluation.knn import neighbours
 from cvrl_jax.evaluation.specs import evaluation_spec
@@ -25,7 +24,8 @@ from cvrl_jax.observe.report import (
     SummaryNumber,
     write_report,
 )
-from cvrl_jax.retrieval_report import gather_retrieval
+from cvrl_jax.reports.classified import PREDICTORS, filmstrip, gather_classified
+from cvrl_jax.reports.retrieval import gather_retrieval
 from cvrl_jax.workdir import Workdir
 from data_pipelines.bad_examples import read_bad_examples
 from data_pipelines.examples import load_example

@@ -17,18 +17,18 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from cvrl_jax import evaluation_report
 from cvrl_jax.checkpoint import versions
-from cvrl_jax.compare import compare
 from cvrl_jax.config import get
+from cvrl_jax.downstream import report
+from cvrl_jax.downstream.compare import compare
+from cvrl_jax.downstream.finetune import Judged, finetune, semi_supervised_finetune
+from cvrl_jax.downstream.frozen import Opened, listed, open_checkpoint
+from cvrl_jax.downstream.labels import check_labels
+from cvrl_jax.downstream.results_table import append_rows, file_name, finite, write_json
 from cvrl_jax.evaluation.bench import mean_and_spread
 from cvrl_jax.evaluation.features import Network
 from cvrl_jax.evaluation.protocols import ON_CHECKPOINTS, headline
 from cvrl_jax.evaluation.suite import Results, evaluate, sources_of
-from cvrl_jax.finetune import Judged, finetune, semi_supervised_finetune
-from cvrl_jax.frozen import Opened, listed, open_checkpoint
-from cvrl_jax.labels import check_labels
-from cvrl_jax.results_table import append_rows, file_name, finite, write_json
 from data_pipelines.errors import UserError
 from data_pipelines.sources import Sources
 
@@ -117,7 +117,7 @@ def evaluate_checkpoint(
     summary["report"] = str(workdir / f"{name}.html")
     summary["table"] = str(workdir / "results.csv")
     wall = time.time() - began
-    evaluation_report.write(summary, opened, rounds[0].results, rounds[0].sources, command, wall)
+    report.write(summary, opened, rounds[0].results, rounds[0].sources, command, wall)
     write_json(workdir / f"{name}.json", summary)
     append_rows(workdir / "results.csv", _rows(summary, rounds))
     return finite(summary | {"written": str(workdir / f"{name}.json")})

@@ -11,9 +11,9 @@ import pytest
 from configs.eval import finetune as finetune_config_file
 from configs.eval import semi_supervised
 from cvrl_jax.checkpoint import find_checkpoint, load_variables
-from cvrl_jax.evaluate import evaluate_checkpoint
-from cvrl_jax.finetune import finetune_config
-from cvrl_jax.frozen import open_checkpoint
+from cvrl_jax.downstream.evaluate import evaluate_checkpoint
+from cvrl_jax.downstream.finetune import finetune_config
+from cvrl_jax.downstream.frozen import open_checkpoint
 from cvrl_jax.workdir import Workdir
 from data_pipelines.errors import UserError
 

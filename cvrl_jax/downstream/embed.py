@@ -16,13 +16,13 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from cvrl_jax.config import plain
+from cvrl_jax.downstream.frozen import Opened, listed, open_checkpoint
+from cvrl_jax.downstream.parts import Parts
 from cvrl_jax.evaluation.cross_modal import clips
 from cvrl_jax.evaluation.embeddings_table import write_embeddings
 from cvrl_jax.evaluation.features import Features, features_of
 from cvrl_jax.evaluation.specs import evaluation_spec
 from cvrl_jax.evaluation.suite import sources_of
-from cvrl_jax.frozen import Opened, listed, open_checkpoint
-from cvrl_jax.parts import Parts
 from data_pipelines.loading import kill_after, worker_count
 from data_pipelines.pipeline import Batch, evaluation_batches
 from data_pipelines.video import Source, VideoInfo

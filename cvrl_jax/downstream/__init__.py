@@ -1,0 +1,1 @@
+"""What a checkpoint is used for: evaluated, fine-tuned, compared, or asked for embeddings."""
