@@ -5,11 +5,10 @@ Command:
 
 The run: CVRL with a tiny transformer on small video files, some of which are broken, in two
 processes on this machine's CPU. First without faults; then again, each start with one fault at a
-random moment: `kill -9` of a process, SIGTERM to one, a full disk (no file may grow beyond 32 KB,
-so that checkpoints cannot be written), and between starts a newest checkpoint cut short and broken
-files dropped beside the videos. After so many minutes it is left to finish. Parameters, optimizer
-and log must then equal the undisturbed run's, bit for bit. All randomness is from the seed; the
-moments are counted in steps.
+random moment: `kill -9` of a process or SIGTERM to one; between starts a newest checkpoint cut
+short and broken files dropped beside the videos. After so many minutes it is left to finish.
+Parameters and log must then equal the undisturbed run's, bit for bit. All randomness is from the
+seed; the moments are counted in steps.
 
 Results: `survived` by kind of fault, `slowest_end_s` (from a kill to the end of the other process),
 `equal`; the exit status is 1 where something differs or no process may end as it did.
@@ -23,7 +22,6 @@ import json
 import os
 import pathlib
 import random
-import resource
 import shutil
 import signal
 import socket
@@ -42,7 +40,6 @@ from cvrl_jax.checkpoint import find_checkpoint, load_variables
 from data_pipelines.sources.moving_shapes import MovingShapes
 
 REPO = pathlib.Path(__file__).resolve().parents[1]
-FULL_BYTES = 32 << 10
 LIMIT_S = 1200.0
 FLAGS = (
     *("batch_size=8", "data.source=csv", "data.max_bad_fraction=0.5", "data.workers=0"),
@@ -57,7 +54,6 @@ STATUSES = {
     "none": {0},
     "kill": {-signal.SIGKILL, *GONE},
     "term": {128 + signal.SIGTERM, 0},
-    "full disk": {1, *GONE},
 }
 
 
@@ -82,11 +78,6 @@ def make_videos(folder: pathlib.Path, count: int = 24, broken: int = 2) -> pathl
     return manifest
 
 
-def no_more_space() -> None:
-    """In a process to come: writing fails where a file would grow beyond a small size."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (FULL_BYTES, FULL_BYTES))
-
-
 class Run:
     """One run of several processes, started as often as needed."""
 
@@ -100,7 +91,7 @@ class Run:
         )
         self.starts = 0
 
-    def start(self, full: bool = False) -> list[subprocess.Popen]:
+    def start(self) -> list[subprocess.Popen]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             coordinator = f"127.0.0.1:{free.getsockname()[1]}"
@@ -119,7 +110,6 @@ class Run:
                     env=os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"},
                     stdout=log,
                     stderr=log,
-                    preexec_fn=no_more_space if full else None,
                 )
                 for process in range(self.processes)
             ]
@@ -160,7 +150,7 @@ def ended(processes: list[subprocess.Popen]) -> list[int]:
 
 def disturbed(run: Run, fault: str, rng: random.Random) -> tuple[bool, list[int], float]:
     """Starts the run with one fault; (it came before the end, statuses, seconds to the end)."""
-    running = run.start(full=fault == "full disk")
+    running = run.start()
     began = time.monotonic()
     if fault in ("kill", "term"):
         first, wait, victim = run.last_row(), rng.randrange(1, 6), rng.choice(running)

@@ -10,10 +10,8 @@ import contextlib
 import logging
 import pathlib
 import time
-from collections.abc import Callable
 from typing import Any
 
-import jax
 from clu import parameter_overview
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -133,7 +131,7 @@ def _fit(
         sources.train,
         folder.bad_examples,
         config.data.max_bad_fraction,
-        gather=_of_all_shares(mesh) if jax.process_count() > 1 else None,
+        gather=hosts.speaker_of(share(mesh)),
         writes=hosts.is_first(),
     )
     checkpoints = Checkpoints(
@@ -207,12 +205,6 @@ def _fit(
             step += 1
             steps.write()
             steps.hold(step, arrays, {"bad_videos": float(bad.count)})
-
-
-def _of_all_shares(mesh: Mesh) -> Callable[[Any], list[Any]]:
-    """Of processes that read the same share of a batch one speaks for all."""
-    index, _ = share(mesh)
-    return lambda value: list(dict(hosts.gather([index, value])).values())
 
 
 def summarise(folder: Workdir, step: int) -> dict[str, Any]:

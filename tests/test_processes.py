@@ -28,6 +28,9 @@ REPO = pathlib.Path(__file__).resolve().parents[1]
 # One thread each; four processes that compile are slow on two cores.
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "JAX_NUM_CPU_DEVICES": "1"}
 LIMIT_S = 400
+# Biases that a BatchNorm or the softmax over keys takes away again: their gradient is rounding, and
+# LARS makes it as large as any other.
+NO_GRADIENT = ("['dense0']['bias']", "['key']['bias']", "['encoder']['norm']['bias']")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,11 +132,13 @@ def test_training_equals_the_run_of_one_process(story, tiny_config, tmp_path):
             # Twelve steps of float32 carry rounding on.
             np.testing.assert_allclose(mine[name], other[name], rtol=2e-3, atol=2e-4, err_msg=name)
     assert "knn_top1" in ours[-1]
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4),
-        final(folder / "unbroken"),
-        final(tmp_path / "alone"),
+    mine, other = (
+        jax.tree_util.tree_leaves_with_path(final(run)["params"])
+        for run in (folder / "unbroken", tmp_path / "alone")
     )
+    for (path, a), (_, b) in zip(mine, other, strict=True):
+        if not jax.tree_util.keystr(path).endswith(NO_GRADIENT):
+            np.testing.assert_allclose(a, b, atol=1e-5, err_msg=jax.tree_util.keystr(path))
 
 
 def test_each_reads_its_own_share_and_the_first_alone_speaks(story):

@@ -189,6 +189,17 @@ def gather(value: Any) -> list[Any]:
     return [json.loads(row[:size].tobytes()) for row, size in zip(rows, sizes, strict=True)]
 
 
+def speaker_of(share: tuple[int, int]) -> Callable[[Any], list[Any]] | None:
+    """As `gather`, with one of the processes that have the same share; None where there is one.
+
+    Args:
+      share: (index, count) of this process, see `mesh.share`.
+    """
+    if jax.process_count() == 1:
+        return None
+    return lambda value: list(dict(gather([share[0], value])).values())
+
+
 def gather_rows(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Arrays [n, ...] of each process, one after the other: [processes * n, ...], bit for bit.
 
