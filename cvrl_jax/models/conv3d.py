@@ -75,7 +75,7 @@ def split_conv3d(x: jax.Array, kernel: jax.Array, strides: Triple, pads: Pads) -
     kernel_2d = kernel.transpose(1, 2, 0, 3, 4).reshape(kh, kw, kt * cin, cout)
     if kh == kw == 1:  # two axes: XLA would copy operands of more to contract them in the gradient
         return matmul(x.reshape(-1, kt * cin), kernel_2d[0, 0]).reshape(*x.shape[:-1], cout)
-    y = conv2d(x.reshape(-1, *x.shape[2:]), kernel_2d, (sh, sw), (pads[1], pads[2]))
+    y: jax.Array = conv2d(x.reshape(-1, *x.shape[2:]), kernel_2d, (sh, sw), (pads[1], pads[2]))
     return y.reshape(-1, frames, *y.shape[1:])
 
 
