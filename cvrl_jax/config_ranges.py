@@ -64,6 +64,8 @@ NOT_NEGATIVE = (
     "method.text_weight",
     "eval.every",
     "eval.retrieval_ways",
+    "eval.linear.steps",
+    "eval.linear.factor_l2",
     "eval.finetune.least_steps",
     "eval.finetune.warmup_epochs",
     "eval.attentive.weight_decay",

@@ -37,8 +37,10 @@ class LinearProbeSettings:
       momentum: of SGD, without Nesterov.
       warmup_fraction: share of all steps with a linear ramp from 0.
       epochs: passes over the training videos, each with one random view per video.
+      steps: updates instead, rounded up to whole epochs; 0 = as `epochs` says.
       batch_size: videos per step (all of them where there are fewer); an epoch leaves out what
         does not fill a batch, another part each time.
+      factor_l2: strength of regularisation of 'low_rank', see `low_rank.fit`.
       l2: strengths of regularisation that 'lbfgs' chooses from, see `lbfgs.sweep`.
       validation_share: of each class, held out to choose by.
     """
@@ -48,7 +50,9 @@ class LinearProbeSettings:
     momentum: float = 0.9
     warmup_fraction: float = 0.05
     epochs: int = 100
+    steps: int = 0
     batch_size: int = 1024
+    factor_l2: float = 0.0
     l2: tuple[float, ...] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
     validation_share: float = 0.2
 
@@ -189,12 +193,14 @@ def _train(
         parameters, l2 = lbfgs.sweep(features_NxVxD, labels, classes, *strengths, seed)
         log.info("linear probe by L-BFGS: l2 = %g of %s", l2, settings.l2)
         return parameters
-    if settings.solver == "low_rank":
-        recipe = settings.learning_rate, settings.epochs, settings.batch_size
-        return low_rank.fit(features_NxVxD, labels, classes, *recipe, seed)
     videos, views, dimension = features_NxVxD.shape
     batch = min(settings.batch_size, videos)
     steps = videos // batch
+    if settings.steps:
+        settings = dataclasses.replace(settings, epochs=-(-settings.steps // steps), steps=0)
+    if settings.solver == "low_rank":
+        recipe = settings.learning_rate, settings.epochs, batch, settings.factor_l2
+        return low_rank.fit(features_NxVxD, labels, classes, *recipe, seed)
     parameters = initial_parameters(jax.random.key(seed), dimension, classes)
     carry = (parameters, _optimizer(settings, steps * settings.epochs).init(parameters))
     features, targets = jnp.asarray(features_NxVxD), jnp.asarray(labels)

@@ -13,7 +13,6 @@ from cvrl_jax.evaluation.classification_loss import cross_entropies
 
 RANK = 128
 _DROPPED = 0.9
-_L2 = 0.1
 _INITIAL = jax.nn.initializers.glorot_normal()
 
 
@@ -24,12 +23,13 @@ def fit(
     learning_rate: float,
     epochs: int,
     batch_size: int,
+    l2: float,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Trains logits = dropout(x U + a) W + b by Adam on cross-entropy + 0.1 |W|^2.
+    """Trains logits = dropout(x U + a) W + b by Adam on cross-entropy + l2 |W|^2.
 
     U has 128 columns, of which each step sees a tenth at random (Akbari et al. 2021, arXiv
-    2104.11178, A.3.2). The strength 0.1 and the bias `a` are of the released code, the paper names
+    2104.11178, A.3.2). The bias `a` and the term in |W|^2 are of the released code, the paper names
     neither. The learning rate is constant.
 
     Args:
@@ -37,9 +37,10 @@ def fit(
       labels: int [N] in [0, classes), or float [N, C], see `cross_entropies`.
       classes: C.
       learning_rate: of Adam with epsilon 1e-7; VATT has 5e-4.
-      epochs: passes over the videos; the released code has 1,000.
+      epochs: passes over the videos.
       batch_size: videos per step (all of them where there are fewer); VATT has 64. An epoch leaves
         out what does not fill a batch, another part each time.
+      l2: strength of regularisation; the released code has 0.1.
       seed: of weights, order, views and what drops out.
 
     Returns:
@@ -47,12 +48,12 @@ def fit(
     """
     steps = min(batch_size, len(features_NxVxD)), epochs
     x, y = jnp.asarray(features_NxVxD), jnp.asarray(labels)
-    u, a, w, b = _fit(x, y, jax.random.key(seed), learning_rate, classes, *steps)
+    u, a, w, b = _fit(x, y, jax.random.key(seed), learning_rate, l2, classes, *steps)
     return np.asarray(u @ w), np.asarray(a @ w + b)
 
 
 @functools.partial(jax.jit, static_argnames=("classes", "batch", "epochs"))
-def _fit(features_NxVxD, labels, key, learning_rate, classes: int, batch: int, epochs: int):
+def _fit(features_NxVxD, labels, key, learning_rate, l2, classes: int, batch: int, epochs: int):
     videos, views, width = features_NxVxD.shape
     u_key, w_key, key = jax.random.split(key, 3)
     parameters = (
@@ -69,7 +70,7 @@ def _fit(features_NxVxD, labels, key, learning_rate, classes: int, batch: int, e
         kept = jax.random.bernoulli(key, 1 - _DROPPED, hidden_BxR.shape)
         hidden_BxR = jnp.where(kept, hidden_BxR / (1 - _DROPPED), 0)
         logits_BxC = jnp.dot(hidden_BxR, w, precision="highest") + b
-        return cross_entropies(logits_BxC, y).mean() + _L2 * jnp.sum(w**2)
+        return cross_entropies(logits_BxC, y).mean() + l2 * jnp.sum(w**2)
 
     def step(carry, chosen):
         parameters, state = carry

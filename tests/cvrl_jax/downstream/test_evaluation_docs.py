@@ -23,6 +23,7 @@ SMALL = {
     "eval.clips": "1",
     "eval.train_clips": "1",
     "eval.linear.epochs": "1",
+    "eval.linear.steps": "0",
     "eval.attentive.epochs": "1",
     "eval.few_shot.shots": "(1,)",
     "eval.few_shot.draws": "2",

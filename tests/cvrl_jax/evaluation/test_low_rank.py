@@ -38,7 +38,7 @@ def test_several_labels_have_a_sigmoid_each():
 
 def test_a_pure_function_of_its_arguments():
     x, y = blobs(0, 24)
-    arguments = (x, y, 4, 5e-3, 5, 8)
+    arguments = (x, y, 4, 5e-3, 5, 8, 0.1)
     first, again = low_rank.fit(*arguments, seed=1), low_rank.fit(*arguments, seed=1)
     other = low_rank.fit(*arguments, seed=2)
     for one, two, three in zip(first, again, other):
@@ -50,7 +50,14 @@ def test_penalty_shrinks_the_second_factor():
     """Nothing to learn: what weights are drawn at first must decay, and the bias finds the odds."""
     x = np.zeros((64, 1, 8), np.float32)
     y = np.arange(64) % 4 // 3  # a quarter is of class 1
-    drawn, _ = low_rank.fit(x, y, 2, 1e-2, 1, 64, seed=0)
-    kernel, bias = low_rank.fit(x, y, 2, 1e-2, 300, 64, seed=0)
+    drawn, _ = low_rank.fit(x, y, 2, 1e-2, 1, 64, 0.1, seed=0)
+    kernel, bias = low_rank.fit(x, y, 2, 1e-2, 300, 64, 0.1, seed=0)
     assert np.abs(kernel).mean() < np.abs(drawn).mean() / 5
     assert np.exp(bias[1]) / np.exp(bias).sum() == pytest.approx(0.25, abs=0.02)
+
+
+def test_steps_are_whole_epochs():
+    x, y = blobs(0, 24)
+    by_steps = linear_probe(x, y, x, y, 4, LinearProbeSettings(solver="low_rank", steps=3), 0)
+    by_epochs = linear_probe(x, y, x, y, 4, LinearProbeSettings(solver="low_rank", epochs=3), 0)
+    np.testing.assert_array_equal(by_steps.kernel_DxC, by_epochs.kernel_DxC)
