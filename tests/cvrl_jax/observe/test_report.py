@@ -223,7 +223,7 @@ def test_classes_are_shown_one_by_one_with_their_confusions_and_calibration(tmp_
 
 @pytest.mark.parametrize("other", ["", NASTY])
 def test_layers_are_drawn_one_by_one(tmp_path: pathlib.Path, other: str):
-    matrix = {NASTY: {"block0": 1.0, "features": 0.25}, "top": {"block0": 0.5, "features": np.nan}}
+    matrix = {"stem": {"block0": 1.0, "features": 0.25}, "top": {"block0": 0.5, "features": np.nan}}
     contents = ReportContents("x", layers=Layers(matrix, other), of_training=False)
     write_report(tmp_path / "r.html", contents)
     page = Page((tmp_path / "r.html").read_text("utf-8"))
