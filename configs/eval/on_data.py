@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from data_pipelines.errors import UserError
 from data_pipelines.suggest import nearest
 
-_DATA = ("ucf101", "hmdb51", "kinetics", "jhmdb")
+_DATA = ("ucf101", "hmdb51", "kinetics", "jhmdb", "esc50")
 _NOT_RECIPES = ("__init__", "base", "on_data", *_DATA)
 
 

@@ -69,8 +69,12 @@ class Features:
     @property
     def mean_NxD(self) -> np.ndarray:
         """The mean over views of the video tower's L2-normalised vectors."""
-        norm = np.linalg.norm(self.vectors_NxVxD, axis=-1, keepdims=True)
-        return (self.vectors_NxVxD / np.maximum(norm, 1e-12)).mean(axis=1)
+        return self.mean_of("video")
+
+    def mean_of(self, output: str) -> np.ndarray:
+        """As `mean_NxD`, of another of `outputs` [N, V, D]."""
+        norm = np.linalg.norm(self.outputs[output], axis=-1, keepdims=True)
+        return (self.outputs[output] / np.maximum(norm, 1e-12)).mean(axis=1)
 
     @property
     def class_N(self) -> np.ndarray:

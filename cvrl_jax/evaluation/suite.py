@@ -22,7 +22,7 @@ from data_pipelines.spec import InputSpec
 from data_pipelines.video import Source, VideoInfo
 
 # Whose predictions a report shows: the first of these that there are.
-_SHOWN = ("classifier", "linear", "attentive", "knn")
+_SHOWN = ("classifier", "linear", "attentive", "knn", "audio_linear", "audio_attentive")
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,11 @@ class Results:
         """The protocol whose predictions of the readable test videos are worth showing."""
         found = (name for name in _SHOWN if name in self.findings)
         return next((name for name in found if self.findings[name].scores_MxC is not None), None)
+
+    @property
+    def shown_output(self) -> str:
+        """Whose features `shown` judges: "video" or "audio"."""
+        return "audio" if (self.shown or "").startswith("audio_") else "video"
 
     @property
     def scores_MxC(self) -> np.ndarray | None:
@@ -126,12 +131,13 @@ def evaluate(
 
 
 def _health(test: Features, left_out: int) -> dict[str, float]:
-    health = {
-        "eval_left_out": float(left_out),
-        "eval/feature_std": collapse.feature_std(test.mean_NxD),
-        "eval/rankme": collapse.rankme(test.mean_NxD),
-        "eval/uniformity": collapse.uniformity(test.mean_NxD),
-    }
+    health = {"eval_left_out": float(left_out)}
+    if len(test.mean_NxD) > 1:
+        health |= {
+            "eval/feature_std": collapse.feature_std(test.mean_NxD),
+            "eval/rankme": collapse.rankme(test.mean_NxD),
+            "eval/uniformity": collapse.uniformity(test.mean_NxD),
+        }
     labelled = test.class_N[test.class_N >= 0]
     if len(labelled):
         health["chance"] = float(np.bincount(labelled).max() / len(labelled))

@@ -20,6 +20,8 @@ PREDICTORS = {
     "linear": "linear probe",
     "attentive": "attentive probe",
     "knn": "vote of the nearest neighbours",
+    "audio_linear": "linear probe on sound",
+    "audio_attentive": "attentive probe on sound",
 }
 
 _PAIRS = 6

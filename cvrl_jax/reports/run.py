@@ -106,7 +106,7 @@ def shown_of(
         "summary": _summary_numbers(metrics, untrained),
         "chance": metrics.get("chance"),
         "multimodal": gather_retrieval(results, sources, config, inputs, untrained),
-        "vectors_MxD": test.mean_NxD if test else None,
+        "vectors_MxD": test.mean_of(results.shown_output) if test and results else None,
         "vector_labels_M": test.class_N if test else None,
         "classes": sources.train.classes,
         "neighbours": _neighbour_queries(results, sources, spec),
@@ -216,8 +216,9 @@ def _neighbour_queries(
     test_rows = np.flatnonzero(results.test.valid_N)
     train_rows = np.flatnonzero(results.train.valid_N)
     chosen = np.unique(np.linspace(0, len(test_rows) - 1, _QUERIES).round().astype(int))
-    queries = results.test.readable().mean_NxD[chosen]
-    found, similarity = neighbours(results.train.readable().mean_NxD, queries, _NEIGHBOURS)
+    output = results.shown_output
+    queries = results.test.readable().mean_of(output)[chosen]
+    found, similarity = neighbours(results.train.readable().mean_of(output), queries, _NEIGHBOURS)
     entries = []
     for row, nearest, similar in zip(test_rows[chosen], found, similarity):
         near = [

@@ -96,6 +96,20 @@ def test_the_attentive_probe_gets_tokens_where_there_are_any(config):
     assert results.metrics["audio_attentive_top1"] <= results.metrics["chance"]
 
 
+def test_one_test_video_is_enough(config):
+    sources = Sources(MovingShapes(16, 0, "train"), MovingShapes(1, 0, "test"))
+    results = evaluate(network(knows_all), sources, config, ("knn",))
+    assert results.metrics["knn_top1"] in (0.0, 1.0)
+    assert "eval/rankme" not in results.metrics
+
+
+def test_sound_is_shown_where_sound_alone_is_judged(config):
+    sources = Sources(MovingShapes(16, 0, "train"), MovingShapes(8, 0, "test"))
+    results = evaluate(network(knows_all), sources, config, ("audio_linear",))
+    assert (results.shown, results.shown_output) == ("audio_linear", "audio")
+    assert len(results.predictions_M) == 8
+
+
 def test_retrieval_alone_reads_no_training_video(config):
     sources = dataclasses.replace(sources_of(config), train=Unread(64, 0))
     results = evaluate(network(knows_all), sources, config, ("cross_modal_retrieval",))
