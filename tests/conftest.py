@@ -46,13 +46,14 @@ REPO = pathlib.Path(__file__).resolve().parents[1]
 LONGEST = (
     "tests/test_notebooks.py",
     "tests/test_main.py",
+    "tests/test_processes.py",
     "tests/cvrl_jax/test_train.py",
     "tests/cvrl_jax/methods/test_methods.py",
     "tests/cvrl_jax/parallel/test_same_numbers.py",
-    "tests/cvrl_jax/test_frozen.py",
+    "tests/cvrl_jax/downstream/test_frozen.py",
     "tests/cvrl_jax/methods/test_vatt.py",
-    "tests/cvrl_jax/test_evaluation_docs.py",
-    "tests/cvrl_jax/test_finetune.py",
+    "tests/cvrl_jax/downstream/test_evaluation_docs.py",
+    "tests/cvrl_jax/downstream/test_finetune.py",
     "tests/cvrl_jax/export/test_write.py",
 )
 
