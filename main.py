@@ -17,8 +17,8 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from cvrl_jax.command_line import parse_flags
-from cvrl_jax.interrupt import Stopped
 from cvrl_jax.modes import MODES
+from cvrl_jax.stopped import Stopped
 from data_pipelines.errors import UserError
 
 config_flags.DEFINE_config_file("config", None, "Experiment, FILE.py or FILE.py:preset.")

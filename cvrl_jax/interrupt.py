@@ -8,7 +8,6 @@ or to all.
 from __future__ import annotations
 
 import os
-import pathlib
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -65,18 +64,3 @@ def _pass_on(number: int, frame: FrameType | None) -> None:
     """Ctrl-C, to JAX as the signal that it listens to."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-class Stopped(Exception):
-    """A signal ended the run early; everything is saved.
-
-    Attributes:
-      signal: its number.
-    """
-
-    def __init__(self, signal: int, step: int, workdir: pathlib.Path) -> None:
-        super().__init__(
-            f"stopped by signal {signal} at step {step}, saved in {workdir}; "
-            "run the same command to go on"
-        )
-        self.signal = signal

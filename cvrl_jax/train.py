@@ -21,7 +21,7 @@ from cvrl_jax.config import plain, validate
 from cvrl_jax.evaluation.protocols import QUICK
 from cvrl_jax.evaluation.suite import Results, evaluate, sources_of
 from cvrl_jax.init_from import load_tower, with_tower
-from cvrl_jax.interrupt import Stopped, StopRequest
+from cvrl_jax.interrupt import StopRequest
 from cvrl_jax.layout import rules_of, step_options
 from cvrl_jax.methods import Method, Variables, create_method
 from cvrl_jax.network import make_network
@@ -33,6 +33,7 @@ from cvrl_jax.parallel import hosts
 from cvrl_jax.parallel.mesh import make_mesh, put_batch, share
 from cvrl_jax.reports import run as run_report
 from cvrl_jax.state import abstract_state, create_state, make_train_step
+from cvrl_jax.stopped import Stopped
 from cvrl_jax.workdir import Workdir
 from data_pipelines.bad_examples import BadExamples
 from data_pipelines.loading import kill_after, worker_count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 
 import numpy as np
@@ -33,6 +34,8 @@ def load_example(source: Source, spec: InputSpec, index: int, rng: np.random.Gen
     if index == PADDING:
         return stand_in(source, spec, PADDING, "")
     info = source.info(index)
+    if info.stride is not None:
+        spec = dataclasses.replace(spec, stride=info.stride)
     example: Example = {}
     try:
         with contextlib.closing(source.open(index)) as video:

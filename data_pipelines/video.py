@@ -39,6 +39,8 @@ class VideoInfo:
         first looked at, and may then raise BadVideo.
       labels: class indices of a video of a collection whose videos may have several; None in
         others.
+      stride: distance between neighbouring frames of its clips, in the unit of the `InputSpec`;
+        None = as that says.
     """
 
     id: str
@@ -46,6 +48,7 @@ class VideoInfo:
     label: int = -1
     captions: Sequence[Caption] = ()
     labels: tuple[int, ...] | None = None
+    stride: float | None = None
 
 
 class MissingVideo(NamedTuple):

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from cvrl_jax.interrupt import Stopped
+from cvrl_jax.stopped import Stopped
 from data_pipelines.errors import UserError
 
 GONE = 75

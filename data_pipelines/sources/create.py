@@ -114,12 +114,13 @@ def _mixture(data: Any, seed: int, unlabelled_test: bool) -> Sources:
                 "evaluate on it by itself"
             )
     weights = {name: weight for name, (_, weight) in sections.items()}
-    train = Mixture.of({name: part.train for name, part in parts.items()}, weights)
+    strides = {name: float(part["stride"]) for name, part in data.parts.items() if "stride" in part}
+    train = Mixture.of({name: part.train for name, part in parts.items()}, weights, strides)
     tests = {name: part.test for name, part in parts.items() if part.test is not None}
     if not tests:
         reasons = (f"{name}: {part.no_test_because}" for name, part in parts.items())
         return Sources(train, None, "; ".join(reasons))
-    test = Mixture.of(tests, {name: weights[name] for name in tests})
+    test = Mixture.of(tests, {name: weights[name] for name in tests}, strides)
     return Sources(train, dataclasses.replace(test, classes=train.classes))
 
 

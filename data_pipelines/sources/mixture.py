@@ -27,6 +27,7 @@ PART_FIELDS = (
     *("trimmed", "dataset", "video_column", "fps", "max_seconds", "max_pixels", "max_frames"),
     *("max_hours", "follow_links"),
     *("constant_colour", "sound_noise", "caption_noise", "misalignment"),
+    "stride",
 )
 
 
@@ -38,17 +39,24 @@ class Mixture:
       sources: the parts by name.
       weights: how often each is drawn from, in any unit, above 0.
       classes: class names by label; classes of the same name in several parts are one.
+      strides: of the clips of parts that have a stride of their own.
     """
 
     sources: Mapping[str, Source]
     weights: Mapping[str, float]
     classes: tuple[str, ...]
+    strides: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(cls, sources: Mapping[str, Source], weights: Mapping[str, float]) -> Mixture:
+    def of(
+        cls,
+        sources: Mapping[str, Source],
+        weights: Mapping[str, float],
+        strides: Mapping[str, float] | None = None,
+    ) -> Mixture:
         """Mixes sources over all of their classes."""
         names = {name for source in sources.values() for name in source.classes}
-        return cls(sources, weights, sorted_classes(names))
+        return cls(sources, weights, sorted_classes(names), strides or {})
 
     @functools.cached_property
     def parts(self) -> tuple[tuple[int, int, float], ...]:
@@ -80,7 +88,13 @@ class Mixture:
         info = self.sources[name].info(row)
         label = self._labels[name][info.label] if info.label >= 0 else -1
         # Several labels and one do not go into one batch.
-        return dataclasses.replace(info, id=f"{name}/{info.id}", label=label, labels=None)
+        return dataclasses.replace(
+            info,
+            id=f"{name}/{info.id}",
+            label=label,
+            labels=None,
+            stride=self.strides.get(name),
+        )
 
     def open(self, index: int) -> Video:
         """See Source.open."""
@@ -142,4 +156,10 @@ def _section(data: Any, name: str, part: dict[str, Any]) -> tuple[Any, float]:
         if type(value) is not type(usual) and not (type(usual) is float and type(value) is int):
             raise UserError(f"{where}.{field} = {value!r}: give a {type(usual).__name__}")
         setattr(section, field, value)
+    whole = data.stride_unit == "seconds" or float(section.stride).is_integer()
+    if not section.stride > 0 or not whole:
+        raise UserError(
+            f"{where}.stride = {section.stride:g}: give a number above 0, with "
+            "config.data.stride_unit='frames' a whole one"
+        )
     return section, float(weight)

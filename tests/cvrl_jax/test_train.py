@@ -17,8 +17,8 @@ from cvrl_jax import train as train_module
 from cvrl_jax.checkpoint import find_checkpoint, load_variables
 from cvrl_jax.downstream.embed import embed_checkpoint
 from cvrl_jax.downstream.frozen import config_of
-from cvrl_jax.interrupt import Stopped
 from cvrl_jax.observe import step_log
+from cvrl_jax.stopped import Stopped
 from cvrl_jax.train import train
 from cvrl_jax.workdir import Workdir
 from data_pipelines.errors import UserError

@@ -20,8 +20,8 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from cvrl_jax import train as training
-from cvrl_jax.interrupt import Stopped
 from cvrl_jax.parallel import hosts
+from cvrl_jax.stopped import Stopped
 
 STEPS = 12
 real_put_batch = training.put_batch

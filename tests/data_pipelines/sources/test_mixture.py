@@ -1,3 +1,4 @@
+import dataclasses
 import pickle
 
 import numpy as np
@@ -7,9 +8,11 @@ from hypothesis import strategies as st
 from ml_collections import ConfigDict
 
 from data_pipelines.errors import UserError
+from data_pipelines.examples import load_example
 from data_pipelines.sources.files import FileSource, VideoFile
 from data_pipelines.sources.mixture import PART_FIELDS, Mixture, part_sections
 from data_pipelines.sources.moving_shapes import MovingShapes
+from data_pipelines.spec import InputSpec
 from data_pipelines.video import MissingVideo, Source
 
 CLASSES = ("run", "sit", "wave", "yoga")
@@ -69,7 +72,21 @@ def test_videos_open_from_their_part() -> None:
 
 def section(**parts: object) -> ConfigDict:
     usual = dict.fromkeys(PART_FIELDS, "") | {"fps": 25.0, "list_split": 1, "trimmed": False}
+    usual |= {"stride": 2.0, "stride_unit": "frames"}
     return ConfigDict({**usual, "source": "mixture", "root": "usual", "parts": parts})
+
+
+def test_a_part_may_have_a_stride_of_its_own() -> None:
+    a, b = (MovingShapes(3, seed=seed, size=16, frames=30) for seed in (0, 1))
+    mixture = Mixture.of({"a": a, "b": b}, {"a": 1.0, "b": 1.0}, {"b": 3.0})
+    assert [mixture.info(i).stride for i in range(6)] == [None] * 3 + [3.0] * 3
+    spec = InputSpec(clips=1, frames=4, stride=2, size=16, sampling="random", crop="center")
+    for index, source, stride in ((1, a, 2), (4, b, 3)):
+        got, expected = (
+            load_example(of, dataclasses.replace(spec, stride=by), row, np.random.default_rng(3))
+            for of, row, by in ((mixture, index, 2), (source, index % 3, stride))
+        )
+        np.testing.assert_array_equal(got["video"], expected["video"])
 
 
 def test_a_part_has_the_fields_around_it() -> None:
@@ -95,7 +112,11 @@ WRONG = {
     "parts.a.rot is no field of a part; did you mean 'root'": {
         "a": {"source": "folder", "weight": 1, "rot": "x"}
     },
-    "parts.a.stride is no field of a part": {"a": {"source": "folder", "weight": 1, "stride": 2.0}},
+    "parts.a.size is no field of a part": {"a": {"source": "folder", "weight": 1, "size": 2}},
+    "parts.a.stride = 0: give a number above 0": {
+        "a": {"source": "folder", "weight": 1, "stride": 0.0}
+    },
+    "parts.a.stride = 1.5: .* a whole one": {"a": {"source": "folder", "weight": 1, "stride": 1.5}},
     "parts.a.list_split = '1': give a int": {
         "a": {"source": "folder", "weight": 1, "list_split": "1"}
     },
