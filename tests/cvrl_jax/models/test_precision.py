@@ -36,7 +36,8 @@ def test_towers_multiply_in_bfloat16_and_logits_in_float32(name, tiny_config):
     for eqn in equations(traced):
         if eqn.primitive.name in ("dot_general", "conv_general_dilated"):
             types = {v.aval.dtype for v in eqn.invars}
-            small = eqn.invars[0].aval.shape[-1] == config.head.out
+            rows, *_, width = eqn.invars[0].aval.shape  # of embeddings: 8 videos, two views each
+            small = rows <= 16 and width == config.head.out
             (logits if small and eqn.outvars[0].aval.ndim == 2 else tower).append(types)
         if eqn.primitive.name in ("reduce_sum", "exp", "rsqrt", "log"):
             assert eqn.invars[0].aval.dtype != jnp.bfloat16, eqn
