@@ -17,9 +17,18 @@ def test_a_new_folder_and_the_same_config_again(tiny_config, tmp_path):
 def test_another_config_only_with_resume(tiny_config, tmp_path):
     folder = Workdir(tmp_path)
     folder.prepare(tiny_config(), resume=False, overwrite=False)
+    folder.metrics.write_text('{"step": 0}\n')
     with pytest.raises(UserError, match=r"seed: 0 -> 1.*--resume.*--overwrite"):
         folder.prepare(tiny_config(seed=1), resume=False, overwrite=False)
     folder.prepare(tiny_config(seed=1), resume=True, overwrite=False)
+    assert folder.read_config()["seed"] == 1
+
+
+def test_a_run_that_failed_before_it_measured_anything_may_be_corrected(tiny_config, tmp_path):
+    folder = Workdir(tmp_path)
+    folder.prepare(tiny_config(), resume=False, overwrite=False)
+    folder.checkpoints.mkdir()
+    folder.prepare(tiny_config(seed=1), resume=False, overwrite=False)
     assert folder.read_config()["seed"] == 1
 
 
@@ -45,5 +54,6 @@ def test_a_foreign_folder_is_refused(tiny_config, tmp_path, overwrite):
 
 def test_a_damaged_config_says_what_to_do(tiny_config, tmp_path):
     (tmp_path / "config.json").write_text('{"seed"')
+    (tmp_path / "metrics.jsonl").write_text('{"step": 0}\n')
     with pytest.raises(UserError, match=r"not valid JSON .*--overwrite"):
         Workdir(tmp_path).prepare(tiny_config(), resume=False, overwrite=False)
