@@ -10,9 +10,15 @@ from data_pipelines.errors import UserError
 
 words = st.text(st.characters(codec="utf-8"), max_size=8)
 values = st.recursive(
-    words | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(words, inner)
+    words | st.integers(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words, inner, max_size=4),
+    max_leaves=12,
 )
-objects = st.dictionaries(words, st.lists(values) | st.dictionaries(words, values))
+objects = st.dictionaries(
+    words,
+    st.lists(values, max_size=4) | st.dictionaries(words, values, max_size=4),
+    max_size=4,
+)
 
 
 @given(objects, st.booleans(), st.none() | st.just(1))
