@@ -26,6 +26,8 @@ def create(seed: int = 0, unlabelled_test: bool = False, **fields: object) -> So
         "list_split": 1,
         "eval_fraction": 0.25,
         "train_share": 1.0,
+        "stride": 2.0,
+        "stride_unit": "frames",
         "train_videos": 0,
         "test_videos": 0,
         "max_missing_fraction": 0.05,
