@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 
-from configs import cvrl_r3d50
+from configs import cvrl_r3d50, vatt_mbs
 from cvrl_jax.config import validate, validate_evaluation
 from cvrl_jax.downstream.overlay import on_run
 from data_pipelines.errors import UserError
@@ -83,3 +83,8 @@ def test_an_unknown_recipe_or_preset_of_an_evaluation_names_the_nearest():
 def test_an_unknown_preset_names_the_nearest(name):
     with pytest.raises(UserError, match="did you mean 'small'"):
         importlib.import_module(f"configs.{name}").get_config("smal")
+
+
+def test_towers_are_offered_where_a_word_is_unknown():
+    with pytest.raises(UserError, match=r"unknown word 'spectogram'.*did you mean 'spectrogram'"):
+        vatt_mbs.get_config("tiny,spectogram")

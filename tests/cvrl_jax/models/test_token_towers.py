@@ -8,6 +8,7 @@ import pytest
 from cvrl_jax.models import create_model
 from cvrl_jax.models.registry import count_parameters
 from cvrl_jax.models.token_tower import kept_tokens
+from data_pipelines.errors import UserError
 
 TINY = {"layers": 1, "width": 8, "mlp": 12, "heads": 2, "head_size": 4}
 VIDEO = {**TINY, "patch": (2, 4, 4), "grid": (2, 3, 2)}
@@ -210,3 +211,17 @@ def test_what_cannot_be_built_is_explained(name, fields, message):
 
     with pytest.raises(UserError, match=message):
         create_model(name, **fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "shape"),
+    [
+        ("vit_small", {"patch": (2, 8, 8)}, (1, 4, 4, 4, 3)),
+        ("wat_base", {"patch": 128}, (1, 64)),
+        ("spt_base", {"patch": (4, 5), "window": 256, "step": 64, "bands": 20}, (1, 300)),
+    ],
+)
+def test_an_input_without_a_token_is_refused(name, fields, shape):
+    tower = create_model(name, **fields)
+    with pytest.raises(UserError, match="has no token"):
+        jax.eval_shape(lambda x: tower.init(jax.random.key(0), x, train=False), jnp.zeros(shape))
