@@ -166,9 +166,9 @@ def get_config() -> ConfigDict:
     # (VATT's, see configs/eval/vatt_linear.py)
     linear.learning_rate = 32.0
     linear.epochs = 100
+    linear.batch_size = 1024
     linear.steps = 0  # updates instead of epochs; 0 = as epochs says
     linear.factor_l2 = 0.0  # low_rank: strength of regularisation
-    linear.batch_size = 1024
     linear.l2 = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # lbfgs: strengths to choose from
     linear.validation_share = 0.2  # lbfgs: of each class's training videos, to choose by
     evaluation.attentive = attentive = ConfigDict()  # V-JEPA's recipe, on cached tokens; of a

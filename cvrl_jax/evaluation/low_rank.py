@@ -38,17 +38,16 @@ def fit(
       classes: C.
       learning_rate: of Adam with epsilon 1e-7; VATT has 5e-4.
       epochs: passes over the videos.
-      batch_size: videos per step (all of them where there are fewer); VATT has 64. An epoch leaves
-        out what does not fill a batch, another part each time.
+      batch_size: videos per step, no more than there are; VATT has 64. An epoch leaves out what
+        does not fill a batch, another part each time.
       l2: strength of regularisation; the released code has 0.1.
       seed: of weights, order, views and what drops out.
 
     Returns:
       (kernel [D, C], bias [C]) float32 of the product, a linear classifier.
     """
-    steps = min(batch_size, len(features_NxVxD)), epochs
     x, y = jnp.asarray(features_NxVxD), jnp.asarray(labels)
-    u, a, w, b = _fit(x, y, jax.random.key(seed), learning_rate, l2, classes, *steps)
+    u, a, w, b = _fit(x, y, jax.random.key(seed), learning_rate, l2, classes, batch_size, epochs)
     return np.asarray(u @ w), np.asarray(a @ w + b)
 
 

@@ -132,11 +132,12 @@ def evaluate(
 
 def _health(test: Features, left_out: int) -> dict[str, float]:
     health = {"eval_left_out": float(left_out)}
-    if len(test.mean_NxD) > 1:
+    mean_NxD = test.mean_NxD
+    if len(mean_NxD) > 1:
         health |= {
-            "eval/feature_std": collapse.feature_std(test.mean_NxD),
-            "eval/rankme": collapse.rankme(test.mean_NxD),
-            "eval/uniformity": collapse.uniformity(test.mean_NxD),
+            "eval/feature_std": collapse.feature_std(mean_NxD),
+            "eval/rankme": collapse.rankme(mean_NxD),
+            "eval/uniformity": collapse.uniformity(mean_NxD),
         }
     labelled = test.class_N[test.class_N >= 0]
     if len(labelled):
