@@ -85,14 +85,14 @@ def train_step(workdir: pathlib.Path) -> tuple[Callable[[], None], float]:
     batch = put_batch({k: v for k, v in next(batches).items() if k != "error"}, mesh)
     batches.close()
     state = create_state(method, optimizer, config.seed, mesh)
-    step = make_train_step(method, optimizer, schedule, config.seed, mesh)
-    compiled = step.lower(state, batch).compile()
+    step = make_train_step(method, optimizer, schedule, config.seed, mesh, steps=config.steps)
+    memory = step.trace(state, batch).lower().compile().memory_analysis()
 
     def run() -> None:
         nonlocal state
-        state, _ = jax.block_until_ready(compiled(state, batch))
+        state, _ = jax.block_until_ready(step(state, batch))
 
-    return run, compiled.memory_analysis().temp_size_in_bytes / 2**20
+    return run, memory.temp_size_in_bytes / 2**20
 
 
 def step_costs(workdirs: list[pathlib.Path], rounds: int = 9) -> list[dict[str, float]]:

@@ -5,23 +5,29 @@ Command:
 
 The run: CVRL with a tiny transformer on small video files, some of which are broken, in two
 processes on this machine's CPU. First without faults; then again, each start with one fault at a
-random moment: `kill -9` of a process or SIGTERM to one; between starts a newest checkpoint cut
-short and broken files dropped beside the videos. After so many minutes it is left to finish.
-Parameters and log must then equal the undisturbed run's, bit for bit. All randomness is from the
-seed; the moments are counted in steps.
+random moment: `kill -9` of a process, SIGTERM to one, a full disk, or one process that cannot
+write any longer; between starts a newest checkpoint cut short and broken files dropped beside the
+videos. After so many minutes it is left to finish. Parameters and log must then equal the
+undisturbed run's, bit for bit. All randomness is from the seed; the moments are counted in steps.
 
-Results: `survived` by kind of fault, `slowest_end_s` (from a kill to the end of the other process),
-`equal`; the exit status is 1 where something differs or no process may end as it did.
+The disk is a small one in memory (tmpfs), which only root may mount; for others this fault is left
+out, and the program says so. A process that cannot write has RLIMIT_FSIZE set to nothing.
+
+Results: `survived` by kind of fault, `slowest_end_s` (from a kill, or a disk that is full, to the
+end of all processes), `equal`; the exit status is 1 where something differs or a process ended as
+none may.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import json
 import os
 import pathlib
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -30,6 +36,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 
 import av
 import jax
@@ -54,7 +61,10 @@ STATUSES = {
     "none": {0},
     "kill": {-signal.SIGKILL, *GONE},
     "term": {128 + signal.SIGTERM, 0},
+    "full disk": {1, *GONE},
+    "no writes": {1, *GONE},
 }
+DISK = "16m"
 
 
 def make_videos(folder: pathlib.Path, count: int = 24, broken: int = 2) -> pathlib.Path:
@@ -83,6 +93,7 @@ class Run:
 
     def __init__(self, workdir: pathlib.Path, manifest: pathlib.Path, processes: int, steps: int):
         self.workdir, self.processes = workdir, processes
+        self.filler = workdir / "filler"
         self._fields = (
             *FLAGS,
             f"data.manifest={manifest}",
@@ -96,8 +107,7 @@ class Run:
             free.bind(("127.0.0.1", 0))
             coordinator = f"127.0.0.1:{free.getsockname()[1]}"
         self.starts += 1
-        log = (self.workdir.parent / f"{self.workdir.name}_{self.starts}.log").open("w")
-        with log:
+        with self.log().open("w") as log:
             return [
                 subprocess.Popen(
                     [
@@ -113,6 +123,10 @@ class Run:
                 )
                 for process in range(self.processes)
             ]
+
+    def log(self) -> pathlib.Path:
+        """What the newest start says."""
+        return self.workdir.parent / f"{self.workdir.name}_{self.starts}.log"
 
     def last_row(self) -> int:
         """The last step in the log, -1 where there is none."""
@@ -148,21 +162,53 @@ def ended(processes: list[subprocess.Popen]) -> list[int]:
             one.kill()
 
 
+@contextlib.contextmanager
+def small_disk(folder: pathlib.Path) -> Iterator[bool]:
+    """Mounts a small file system in memory there; False where that is not allowed."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(folder)]
+    is_mounted = (
+        shutil.which("mount") is not None
+        and not subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode
+    )
+    try:
+        yield is_mounted
+    finally:
+        if is_mounted:
+            subprocess.run(["umount", str(folder)], check=True)
+
+
+def strike(fault: str, run: Run, victim: subprocess.Popen) -> None:
+    """Does what is to be survived."""
+    if fault == "kill":
+        victim.send_signal(signal.SIGKILL)
+    elif fault == "term":
+        victim.send_signal(signal.SIGTERM)
+    elif fault == "no writes":
+        resource.prlimit(victim.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    else:
+        with run.filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(1 << 12))
+
+
 def disturbed(run: Run, fault: str, rng: random.Random) -> tuple[bool, list[int], float]:
     """Starts the run with one fault; (it came before the end, statuses, seconds to the end)."""
     running = run.start()
     began = time.monotonic()
-    if fault in ("kill", "term"):
+    if fault != "none":
         first, wait, victim = run.last_row(), rng.randrange(1, 6), rng.choice(running)
         while run.last_row() < first + wait and all(one.poll() is None for one in running):
             time.sleep(0.01)
         came = all(one.poll() is None for one in running)
         began = time.monotonic()
         if came:
-            victim.send_signal(signal.SIGKILL if fault == "kill" else signal.SIGTERM)
+            strike(fault, run, victim)
     statuses = ended(running)
+    seconds = time.monotonic() - began
+    run.filler.unlink(missing_ok=True)
     came = any(status != 0 for status in statuses)
-    return came, statuses, time.monotonic() - began
+    return came, statuses, seconds
 
 
 def same(a: Run, b: Run) -> bool:
@@ -191,22 +237,42 @@ def main() -> None:
     calm, soaked = (
         Run(folder / name, manifest, options.processes, options.steps) for name in ("calm", "soak")
     )
+    with small_disk(soaked.workdir) as has_disk:
+        equal = soak(options, calm, soaked, videos, rng, has_disk)
+    if not options.folder:
+        shutil.rmtree(folder)
+    sys.exit(0 if equal else 1)
+
+
+def soak(
+    options: argparse.Namespace,
+    calm: Run,
+    soaked: Run,
+    videos: pathlib.Path,
+    rng: random.Random,
+    has_disk: bool,
+) -> bool:
+    """Both runs; whether they ended alike, and every process as it may."""
+    if not has_disk:
+        print("no small disk can be mounted here: a full disk is left out")
     statuses = ended(calm.start())
     if set(statuses) != {0}:
-        sys.exit(f"the undisturbed run ended with {statuses}; see {folder}/calm_1.log")
+        sys.exit(f"the undisturbed run ended with {statuses}; see {calm.log()}")
     survived: Counter[str] = Counter()
     slowest, wrong, until = 0.0, [], time.monotonic() + 60 * options.minutes
     while True:
-        faults = [name for name in STATUSES if name != "none"]
+        faults = [name for name in STATUSES if name != "none" and (has_disk or name != "full disk")]
         fault = rng.choice(faults) if time.monotonic() < until else "none"
         came, statuses, seconds = disturbed(soaked, fault, rng)
         print(f"{fault}: statuses {statuses}, step {soaked.last_row()}, {seconds:.1f} s to the end")
         if not set(statuses) <= STATUSES[fault] | {0}:
             wrong.append({"fault": fault, "statuses": statuses, "start": soaked.starts})
+        if fault == "full disk" and came and "free disk space" not in soaked.log().read_text():
+            wrong.append({"fault": fault, "not said in": str(soaked.log())})
         if not came:
             break
         survived[fault] += 1
-        if fault == "kill":
+        if fault != "term":
             slowest = max(slowest, seconds)
         if rng.random() < 0.3 and soaked.damage_newest():
             survived["damaged checkpoint"] += 1
@@ -218,7 +284,7 @@ def main() -> None:
     )
     equal = same(calm, soaked)
     print_table(sorted(survived.items()), ("fault", "survived"))
-    print(f"equal to the undisturbed run: {equal}; slowest end after a kill {slowest:.1f} s")
+    print(f"equal to the undisturbed run: {equal}; slowest end after a fault {slowest:.1f} s")
     if options.json:
         found = {
             "seed": options.seed,
@@ -231,9 +297,7 @@ def main() -> None:
             "equal": equal,
         }
         options.json.write_text(json.dumps(found, indent=2) + "\n")
-    if not options.folder:
-        shutil.rmtree(folder)
-    sys.exit(0 if equal and not wrong else 1)
+    return equal and not wrong
 
 
 if __name__ == "__main__":

@@ -14,12 +14,12 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from cvrl_jax.parallel import hosts
+from cvrl_jax.saving import FREE_SPACE, context, first_line, lacking, settle
 from data_pipelines.errors import UserError
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "grain", "av", "numpy")
 # What "best" means: the first of these that a run measures.
 _BEST_BY = ("text_to_video_r1", "audio_to_video_r1", "knn_top1")
-_SMALLEST_PART_BYTES = 1 << 20
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Checkpoints:
             save_decision_policy=_EveryCall(),
             preservation_policy=cast(Any, policies.AnyPreservationPolicy(kept)),
             cleanup_tmp_directories=True,
-            context=_context(),
+            context=context(),
         )
         self._pending: Any = None
         self._saving = -1
@@ -77,9 +77,13 @@ class Checkpoints:
           metrics: of an evaluation at this step; decides which checkpoint is best.
 
         Raises:
-          UserError: the checkpoint before this one could not be written.
+          UserError: the checkpoint before this one could not be written, or there is no room for
+            this one; on all processes.
         """
         self.wait()
+        missing = lacking(self._folder, state)
+        if missing:
+            raise self._failed(step, missing)
         best_by = [(name, metrics[name]) for name in _BEST_BY if name in metrics][:1]
         try:
             self._pending = self._checkpointer.save_checkpointables_async(
@@ -87,23 +91,24 @@ class Checkpoints:
                 {"state": state, "host": host | {"versions": versions()}},
                 metrics=dict(best_by) or None,
             )
-        except Exception as error:  # as in `wait`
-            raise self._failed(step, error) from error
+        except Exception as error:  # Orbax passes on errors of many layers below it
+            if hosts.is_loss(error):  # of another process, which told why
+                raise
+            raise self._failed(step, first_line(error)) from error
         self._saving = step
 
     def wait(self) -> None:
         """Waits for the save in progress.
 
         Raises:
-          UserError: it failed (a full disk, say); the ones before it are whole.
+          UserError: it failed (a full disk, say), on whichever process; those before it are whole.
         """
         if self._pending is None:
             return
         pending, self._pending = self._pending, None
-        try:
-            pending.result()
-        except Exception as error:  # Orbax passes on errors of many layers below it
-            raise self._failed(self._saving, error) from error
+        failure = settle(pending)
+        if failure:
+            raise self._failed(self._saving, failure)
 
     def restore(self, abstract_state: Any) -> tuple[int, Any, dict[str, Any]] | None:
         """Restores the newest whole checkpoint; a damaged one is passed over with a warning.
@@ -126,14 +131,14 @@ class Checkpoints:
             try:
                 _check_same_arrays(path, abstract_state)
                 # Each process by itself: one that finds damage must not leave others waiting.
-                with _context(alone=True):
+                with context(alone=True):
                     loaded = ocp.load_checkpointables(
                         str(path.resolve()), {"state": abstract_state, "host": None}
                     )
             except UserError:
                 raise
             except Exception as error:  # damaged files fail in many ways
-                damage = _first_line(error)
+                damage = first_line(error)
             damage = next((found for found in hosts.gather(damage) if found), None)
             if damage:
                 log.warning(
@@ -161,40 +166,24 @@ class Checkpoints:
         try:
             self.wait()
         finally:
-            # After a failed save Orbax raises its error again; it has been told already.
-            with contextlib.suppress(Exception) if self._has_failed else contextlib.nullcontext():
+            # After a failed save Orbax raises its error again, or waits for other processes.
+            if not self._has_failed:
                 self._checkpointer.close()
+            elif jax.process_count() == 1:
+                with contextlib.suppress(Exception):
+                    self._checkpointer.close()
 
-    def _failed(self, step: int, error: Exception) -> Exception:
+    def _failed(self, step: int, why: str) -> UserError:
         self._has_failed = True
-        if hosts.is_loss(error):  # of another process, which told why
-            return error
         for unfinished in self._folder.glob(f"{step}*"):
             if unfinished.name == str(step) or unfinished.name.startswith(f"{step}.orbax"):
                 shutil.rmtree(unfinished, ignore_errors=True)
         whole = [s for s in self.steps if s != step]
         return UserError(
-            f"checkpoint could not be written to {self._folder}: {_first_line(error)}; "
+            f"checkpoint {step} could not be written to {self._folder}: {why}; "
             + (f"the last whole one is step {whole[-1]}; " if whole else "")
-            + "free disk space and run the same command again"
+            + FREE_SPACE
         )
-
-
-def _context(alone: bool = False) -> ocp.Context:
-    """Orbax with the item `host` written as JSON (its default for a dict is an array store).
-
-    Small arrays are written by one device: cut into parts for all that hold a copy, each part is a
-    computation of its own. `alone`: what is done in it waits for no other process.
-    """
-    registry = ocp.handlers.local_registry()
-    registry.add(ocp.handlers.JsonHandler, checkpointable_name="host")
-    context = ocp.Context()
-    context.checkpointables.registry = registry
-    if alone and jax.process_count() > 1:
-        context.multiprocessing.active_processes = {jax.process_index()}
-        context.multiprocessing.primary_host = jax.process_index()
-    context.array.saving.min_slice_bytes_for_replica_parallel = _SMALLEST_PART_BYTES
-    return context
 
 
 class _EveryCall:
@@ -248,14 +237,14 @@ def load_variables(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
       UserError: the checkpoint is damaged.
     """
     try:
-        with _context():
+        with context():
             abstract = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), _arrays_in(path))
             loaded = ocp.load_checkpointables(
                 str(path.resolve()), {"state": abstract, "host": None}
             )
     except Exception as error:  # damaged files fail in many ways
         raise UserError(
-            f"checkpoint {path} cannot be read ({_first_line(error)}); name another one with "
+            f"checkpoint {path} cannot be read ({first_line(error)}); name another one with "
             f"--checkpoint, there are {_steps_in(path.parent)} in {path.parent}"
         ) from error
     return loaded["state"]["variables"], loaded["host"]
@@ -285,7 +274,7 @@ def _check_same_arrays(checkpoint: pathlib.Path, abstract_state: Any) -> None:
     def shapes(tree: Any) -> list[str]:
         return sorted(f"{leaf.dtype}{list(leaf.shape)}" for leaf in jax.tree.leaves(tree))
 
-    with _context():
+    with context():
         saved = _arrays_in(checkpoint)
     if shapes(saved) != shapes(abstract_state):
         raise UserError(
@@ -293,8 +282,3 @@ def _check_same_arrays(checkpoint: pathlib.Path, abstract_state: Any) -> None:
             "config.model, config.head, config.method and config.optimizer.name back, or start "
             "again with --overwrite"
         )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

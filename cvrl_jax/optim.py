@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from jax.tree_util import Partial
 
 from cvrl_jax.layerwise import in_towers, scale_by_layer
 from data_pipelines.errors import UserError
 from data_pipelines.suggest import nearest
 
+_TRUST = 0.001  # of LARS, as in its paper
+
 
 def create_optimizer(
     config: Any, total_steps: int, batch_size: int
-) -> tuple[optax.GradientTransformation, optax.Schedule]:
+) -> tuple[optax.GradientTransformationExtraArgs, Partial]:
     """The optimizer that a config section asks for.
 
     Weights are decayed only where `decay_mask` says, that is, never in biases and BatchNorm.
@@ -42,7 +47,8 @@ def create_optimizer(
       batch_size: examples in one update, over all devices.
 
     Returns:
-      (optimizer, schedule): `schedule(step)` is the learning rate of that update, for logging.
+      (optimizer, schedule): `schedule(step)` is the learning rate of that update. The optimizer
+        does not hold it: `optimizer.update(gradients, state, params, schedule=schedule)`.
 
     Raises:
       UserError: a name is unknown, warm-up fills the whole run, or 'adam' is to decay weights.
@@ -54,12 +60,12 @@ def create_optimizer(
     if peak is None:
         peak = config.base_learning_rate * batch_size / 256
     schedule = warmup_cosine(peak, config.warmup_steps, total_steps, config.schedule)
-    optimizer = _OPTIMIZERS[config.name](config, schedule)
+    optimizer = _OPTIMIZERS[config.name](config)
     if config.clip_norm:
         optimizer = optax.chain(_clip(config), optimizer)
     if config.layer_decay != 1:
         optimizer = optax.chain(optimizer, scale_by_layer(config.layer_decay))
-    return optimizer, schedule
+    return optax.with_extra_args_support(optimizer), schedule
 
 
 def _clip(config: Any) -> optax.GradientTransformation:
@@ -82,7 +88,7 @@ quarter of a cosine's period from 1e-4 to 5e-5; its released code, half a period
 
 def warmup_cosine(
     peak: float, warmup_steps: int, total_steps: int, curve: str = "cosine"
-) -> optax.Schedule:
+) -> Partial:
     """A cosine from `peak` at step 0 to its end at `total_steps`, its start replaced by a ramp.
 
     The ramp runs linearly from 0 at step 0 to where the cosine is at `warmup_steps`, a little below
@@ -96,7 +102,8 @@ def warmup_cosine(
       curve: a key of `CURVES`; 'cosine' ends at 0.
 
     Returns:
-      A function of the step, for integers and traced integers.
+      A function of the step, for integers and traced integers. It is a pytree with its three
+        numbers as leaves: a program that takes it as an argument is compiled once for all of them.
 
     Raises:
       UserError: the curve is unknown, or warm-up fills the whole run.
@@ -108,16 +115,22 @@ def warmup_cosine(
         )
     if curve not in CURVES:
         raise UserError(f"optimizer schedule {curve!r} is unknown; {nearest(str(curve), CURVES)}")
-    shape = CURVES[curve]
+    numbers = np.float32(peak), np.int32(warmup_steps), np.int32(total_steps)
+    return Partial(functools.partial(_ramped, CURVES[curve]), *numbers)
 
-    def cosine(step: Any) -> jax.Array:
-        return peak * shape(jnp.minimum(step / total_steps, 1.0))
 
-    if warmup_steps == 0:
-        return cosine
-    ramp = optax.linear_schedule(0.0, cosine(warmup_steps), warmup_steps)
-    # `join_schedules` restarts the count of the second schedule; this cosine has been running.
-    return optax.join_schedules([ramp, lambda step: cosine(step + warmup_steps)], [warmup_steps])
+def _ramped(
+    curve: Callable[[jax.Array], jax.Array],
+    peak: Any,
+    warmup_steps: Any,
+    total_steps: Any,
+    step: Any,
+) -> jax.Array:
+    def fallen(step: Any) -> jax.Array:
+        return peak * curve(jnp.minimum(step / total_steps, 1.0))
+
+    ramp = fallen(warmup_steps) * step / jnp.maximum(warmup_steps, 1)
+    return jnp.where(step < warmup_steps, ramp, fallen(step))
 
 
 def decay_mask(params: Any) -> Any:
@@ -136,47 +149,67 @@ def decay_mask(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(is_kernel, params)
 
 
-def _sgd(config: Any, schedule: optax.Schedule) -> optax.GradientTransformation:
+def _descend() -> optax.GradientTransformationExtraArgs:
+    """Scales updates by minus the learning rate that the argument `schedule` has for their count.
+
+    `optax.scale_by_learning_rate`, but that the schedule is not a part of the compiled program; the
+    state is the same.
+    """
+
+    def init(params: Any) -> optax.ScaleByScheduleState:
+        del params
+        return optax.ScaleByScheduleState(count=jnp.zeros((), jnp.int32))
+
+    def update(
+        updates: Any, state: Any, params: Any = None, **arguments: Any
+    ) -> tuple[Any, optax.ScaleByScheduleState]:
+        del params
+        rate = arguments["schedule"](state.count)
+        updates = jax.tree.map(lambda leaf: -jnp.asarray(rate, leaf.dtype) * leaf, updates)
+        return updates, optax.ScaleByScheduleState(optax.safe_increment(state.count))
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _sgd(config: Any) -> optax.GradientTransformation:
     return optax.chain(
         optax.add_decayed_weights(config.weight_decay, decay_mask),
-        optax.sgd(schedule, config.momentum, config.nesterov),
+        optax.chain(optax.trace(config.momentum, config.nesterov), _descend()),
     )
 
 
-def _lars(config: Any, schedule: optax.Schedule) -> optax.GradientTransformation:
-    return optax.lars(
-        schedule,
-        config.weight_decay,
-        weight_decay_mask=decay_mask,
-        trust_ratio_mask=decay_mask,
-        momentum=config.momentum,
-        nesterov=config.nesterov,
+def _lars(config: Any) -> optax.GradientTransformation:
+    return optax.chain(
+        optax.add_decayed_weights(config.weight_decay, decay_mask),
+        optax.masked(optax.scale_by_trust_ratio(trust_coefficient=_TRUST), decay_mask),
+        _descend(),
+        optax.trace(config.momentum, config.nesterov),
     )
 
 
-def _adamw(config: Any, schedule: optax.Schedule) -> optax.GradientTransformation:
+def _adam_direction(config: Any) -> optax.GradientTransformation:
     beta1, beta2 = config.betas
-    return optax.adamw(
-        schedule,
-        beta1,
-        beta2,
-        config.epsilon,
-        weight_decay=config.weight_decay,
-        mask=decay_mask,
+    return optax.scale_by_adam(beta1, beta2, config.epsilon)
+
+
+def _adamw(config: Any) -> optax.GradientTransformation:
+    return optax.chain(
+        _adam_direction(config),
+        optax.add_decayed_weights(config.weight_decay, decay_mask),
+        _descend(),
     )
 
 
-def _adam(config: Any, schedule: optax.Schedule) -> optax.GradientTransformation:
+def _adam(config: Any) -> optax.GradientTransformation:
     if config.weight_decay:
         raise UserError(
             f"optimizer 'adam' has no weight decay, but weight_decay = {config.weight_decay:g}; "
             "set it to 0 or take 'adamw'"
         )
-    beta1, beta2 = config.betas
-    return optax.adam(schedule, beta1, beta2, config.epsilon)
+    return optax.chain(_adam_direction(config), _descend())
 
 
-_OPTIMIZERS: Mapping[str, Callable[[Any, optax.Schedule], optax.GradientTransformation]] = {
+_OPTIMIZERS: Mapping[str, Callable[[Any], optax.GradientTransformation]] = {
     "sgd": _sgd,
     "lars": _lars,
     "adam": _adam,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
+from jax.tree_util import Partial
 
 from cvrl_jax.gradients import loss_and_gradients
 from cvrl_jax.methods.base import Batch, Method, Variables
@@ -48,12 +51,12 @@ def create_state(
 ) -> TrainState:
     """Initialises the state on the devices; the same numbers for any number of them."""
     shardings = _shardings(method, optimizer, mesh, rules)
-    return jax.jit(_init(method, optimizer, seed), out_shardings=shardings)()
+    return jax.jit(_init(method, optimizer), out_shardings=shardings)(_key_data(seed))
 
 
 def state_shapes(method: Method, optimizer: optax.GradientTransformation) -> TrainState:
     """The shapes and types of the state; allocates nothing."""
-    shapes = jax.eval_shape(_init(method, optimizer, seed=0))
+    shapes = jax.eval_shape(_init(method, optimizer), _key_data(0))
     check_kept(shapes)
     return shapes
 
@@ -86,11 +89,9 @@ def _shardings(
     return jax.tree.map(lambda leaf: leaf.sharding, abstract_state(method, optimizer, mesh, rules))
 
 
-def _init(
-    method: Method, optimizer: optax.GradientTransformation, seed: int
-) -> Callable[[], TrainState]:
-    def init() -> TrainState:
-        variables = method.init(jax.random.key(seed))
+def _init(method: Method, optimizer: optax.GradientTransformation) -> Callable[[Any], TrainState]:
+    def init(key_data: Any) -> TrainState:
+        variables = method.init(jax.random.wrap_key_data(key_data))
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             variables=variables,
@@ -100,48 +101,91 @@ def _init(
     return init
 
 
+def _key_data(seed: int) -> np.ndarray:
+    """Of the key of a seed: an argument of programs, which are compiled once for all seeds."""
+    return np.asarray(jax.random.key_data(jax.random.key(seed)))
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainStep:
+    """The jitted update of a run: (state, batch) -> (state, metrics); the state is donated.
+
+    Seed, schedule and number of steps are arguments of the program and no part of it: runs that
+    differ in these alone share one.
+
+    Attributes:
+      jitted: of (state, batch, run).
+      run: these numbers, as a pytree on the host.
+      place: of them, on the devices.
+    """
+
+    jitted: Any
+    run: dict[str, Any]
+    place: NamedSharding
+
+    @functools.cached_property
+    def _placed(self) -> dict[str, Any]:
+        return jax.device_put(self.run, self.place)
+
+    def __call__(self, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        return self.jitted(state, batch, self._placed)
+
+    def trace(self, state: TrainState, batch: Any) -> Any:
+        """As that of a jitted function, for arrays or their shapes."""
+        run = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self.place), self.run
+        )
+        return self.jitted.trace(state, batch, run)
+
+
 def make_train_step(
     method: Method,
-    optimizer: optax.GradientTransformation,
-    schedule: optax.Schedule,
+    optimizer: optax.GradientTransformationExtraArgs,
+    schedule: Partial,
     seed: int,
     mesh: Mesh,
     rules: Rules = (),
     *,
+    steps: int,
     chunks: int = 1,
     accumulate: int = 1,
-) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-    """Builds the jitted update; the state passed in is donated.
+) -> TrainStep:
+    """Builds the jitted update.
 
     The randomness of a step is `fold_in(key(seed), step)`, so that a resumed run repeats it.
 
     Args:
       method: what is learned.
-      optimizer: of its parameters.
-      schedule: learning rate by step, for the log.
+      optimizer: of its parameters; is given `schedule` as an argument.
+      schedule: learning rate by step, a pytree, see `optim.warmup_cosine`.
       seed: of the steps' randomness.
       mesh: the devices.
       rules: how the state is split over them, see `parallel.rules`.
+      steps: length of the run.
       chunks: see `loss_and_gradients`.
       accumulate: likewise.
     """
 
     @in_mesh(mesh)
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
+    def train_step(
+        state: TrainState, batch: Batch, run: dict[str, Any]
+    ) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(jax.random.wrap_key_data(run["key"]), state.step)
         params = state.variables["params"]
         (loss, aux), grads = loss_and_gradients(
             method, state.variables, batch, key, chunks=chunks, accumulate=accumulate
         )
-        updates, opt_state = optimizer.update(grads, state.opt_state, params)
+        updates, opt_state = optimizer.update(
+            grads, state.opt_state, params, schedule=run["schedule"]
+        )
         step = state.step + 1
         variables = method.after_update(
             state.variables | aux.collections | {"params": optax.apply_updates(params, updates)},
-            step,
+            jnp.minimum(step / run["steps"], 1.0),
         )
         metrics = {
             "loss": loss,
-            "learning_rate": schedule(state.step),
+            "learning_rate": run["schedule"](state.step),
             "gradient_norm": optax.tree.norm(grads),
             "invalid_examples": jnp.sum(~batch["valid"] & (batch["index"] >= 0)),  # not padding
         }
@@ -149,12 +193,15 @@ def make_train_step(
         return TrainState(step, variables, opt_state), metrics
 
     shardings = _shardings(method, optimizer, mesh, rules)
-    return jax.jit(
+    whole = replicated(mesh)
+    jitted = jax.jit(
         train_step,
-        in_shardings=(shardings, batch_sharding(mesh)),
-        out_shardings=(shardings, replicated(mesh)),
+        in_shardings=(shardings, batch_sharding(mesh), whole),
+        out_shardings=(shardings, whole),
         donate_argnums=0,
     )
+    run = {"key": _key_data(seed), "schedule": schedule, "steps": np.int32(steps)}
+    return TrainStep(jitted, run, whole)
 
 
 def collapse_monitors(features_BxVxD: jax.Array, valid_B: jax.Array) -> Metrics:

@@ -32,6 +32,7 @@ from cvrl_jax.optim import create_optimizer
 from cvrl_jax.parallel import hosts
 from cvrl_jax.parallel.mesh import make_mesh, put_batch, share
 from cvrl_jax.reports import run as run_report
+from cvrl_jax.saving import full_disk_is_told
 from cvrl_jax.state import abstract_state, create_state, make_train_step
 from cvrl_jax.stopped import Stopped
 from cvrl_jax.workdir import Workdir
@@ -44,6 +45,7 @@ from data_pipelines.survey import Survey, survey
 log = logging.getLogger(__name__)
 
 
+@full_disk_is_told()
 def train(
     config: ConfigDict,
     workdir: str | pathlib.Path,
@@ -125,7 +127,14 @@ def _fit(
     rules = rules_of(config)
     optimizer, schedule = create_optimizer(config.optimizer, config.steps, config.batch_size)
     step_fn = make_train_step(
-        method, optimizer, schedule, config.seed, mesh, rules, **step_options(config)
+        method,
+        optimizer,
+        schedule,
+        config.seed,
+        mesh,
+        rules,
+        steps=config.steps,
+        **step_options(config),
     )
     network = make_network(method, mesh, config.eval.batch_size)
     bad = BadExamples(

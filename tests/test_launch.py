@@ -14,7 +14,9 @@ REPO = pathlib.Path(__file__).resolve().parents[1]
 CONFIG = "--config=configs/cvrl_r3d50.py"
 
 
-def run(script: str, folder: pathlib.Path, status: int = 0) -> tuple[int, list[str]]:
+def run(
+    script: str, folder: pathlib.Path, status: int = 0, **variables: str
+) -> tuple[int, list[str]]:
     """Runs a launch file where the cluster's commands only note their arguments."""
     for name in ("gcloud", "srun", "scontrol"):
         command = folder / name
@@ -28,6 +30,7 @@ def run(script: str, folder: pathlib.Path, status: int = 0) -> tuple[int, list[s
         env={
             "PATH": f"{folder}:{os.environ['PATH']}",
             **{"NAME": "slice", "ZONE": "zone", "WORKDIR": "/runs/a b", "SLURM_JOB_ID": "7"},
+            **variables,
         },
         capture_output=True,
         text=True,
@@ -50,13 +53,23 @@ def test_a_tpu_slice_runs_the_command_on_all_workers(tmp_path):
     assert arguments_of_main(shlex.split(remote)) == wanted
 
 
-@pytest.mark.parametrize(("status", "again"), [(0, False), (1, False), (75, True), (143, True)])
+STATUSES = {0: False, 1: False, 75: True, 134: True, 137: False, 143: True}  # again or not
+
+
+@pytest.mark.parametrize(("status", "again"), STATUSES.items())
 def test_slurm_queues_a_stopped_run_again_and_no_other(tmp_path, status, again):
     ended, (first, *others) = run("slurm.sbatch", tmp_path, status)
     assert ended == status
     wanted = ["--workdir=/runs/a b", CONFIG, "--config.name=two words"]
     assert arguments_of_main(shlex.split(first)) == wanted
     assert [shlex.split(line) for line in others] == [["scontrol", "requeue", "7"]] * again
+
+
+@pytest.mark.parametrize(("restarts", "again"), [("2", True), ("3", False)])
+def test_slurm_gives_a_run_up_after_so_many_restarts(tmp_path, restarts, again):
+    ended, lines = run("slurm.sbatch", tmp_path, 75, SLURM_RESTART_COUNT=restarts, RESTARTS="3")
+    assert ended == 75
+    assert len(lines) == 1 + again
 
 
 def test_a_jobset_says_who_its_pods_are():

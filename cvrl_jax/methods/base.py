@@ -58,12 +58,12 @@ class Method(Protocol):
         """Returns the loss of the global batch, differentiable in `params`, and its by-products."""
         ...
 
-    def after_update(self, variables: Variables, step: Array) -> Variables:
+    def after_update(self, variables: Variables, progress: Array) -> Variables:
         """Returns the variables after an optimizer update, e.g. with a teacher moved along.
 
         Args:
           variables: all collections, `params` already updated.
-          step: int32 [], updates done so far, this one included.
+          progress: float32 [], updates done, this one included, by those of the run: in (0, 1].
         """
         ...
 

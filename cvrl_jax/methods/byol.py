@@ -35,7 +35,6 @@ class BYOL:
       head: features -> projections.
       predictor: the student's projections -> the teacher's.
       momentum: the teacher's momentum at the start; it rises to 1 by half a cosine.
-      steps: length of that cosine.
       augmentation: what happens to the clips on the device.
     """
 
@@ -46,7 +45,6 @@ class BYOL:
     head: models.ProjectionHead
     predictor: models.ProjectionHead
     momentum: float
-    steps: int
     augmentation: Augmentation
 
     def init(self, key: Array) -> Variables:
@@ -95,9 +93,8 @@ class BYOL:
         projection, head = train_part(self.head, variables, "head", feature, valid, key)
         return feature, projection, combine(tower=tower, head=head)
 
-    def after_update(self, variables: Variables, step: Array) -> Variables:
-        """Moves the teacher: EMA with momentum 1 - (1 - m)(cos(pi step / steps) + 1) / 2."""
-        progress = jnp.minimum(step / self.steps, 1.0)
+    def after_update(self, variables: Variables, progress: Array) -> Variables:
+        """Moves the teacher: EMA with momentum 1 - (1 - m)(cos(pi progress) + 1) / 2."""
         momentum = 1.0 - (1.0 - self.momentum) * 0.5 * (jnp.cos(jnp.pi * progress) + 1.0)
         teacher = variables["teacher"]
         student = {name: variables["params"][name] for name in teacher["params"]}
@@ -123,6 +120,5 @@ def create(config: ConfigDict, classes: int) -> BYOL:
             hidden=config.method.predictor_hidden, layers=1, out=config.head.out
         ),
         momentum=config.method.momentum,
-        steps=config.steps,
         augmentation=common.create_augmentation(config),
     )

@@ -56,7 +56,7 @@ class CVRL:
         valid = batch["valid"]
         return contrast(self.tower, self.head, variables, clips, valid, self.temperature, key)
 
-    def after_update(self, variables: Variables, step: Array) -> Variables:
+    def after_update(self, variables: Variables, progress: Array) -> Variables:
         """Nothing moves but what the optimizer moved."""
         return variables
 

@@ -65,7 +65,7 @@ class SimCLR:
         per_video = common.split_views(aux.features, frames).mean(axis=1)
         return loss, dataclasses.replace(aux, features=per_video)
 
-    def after_update(self, variables: Variables, step: Array) -> Variables:
+    def after_update(self, variables: Variables, progress: Array) -> Variables:
         """Nothing moves but what the optimizer moved."""
         return variables
 

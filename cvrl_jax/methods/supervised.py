@@ -75,7 +75,7 @@ class Supervised:
             metrics["accuracy"] = losses.accuracy(logits, labels, valid)
         return loss, Aux(metrics, combine(tower=tower_state), feature[:, None])
 
-    def after_update(self, variables: Variables, step: Array) -> Variables:
+    def after_update(self, variables: Variables, progress: Array) -> Variables:
         """Nothing moves but what the optimizer moved."""
         return variables
 

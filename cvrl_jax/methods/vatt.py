@@ -122,7 +122,7 @@ class VATT:
             valid["text"] = said.reshape(-1)
         return inputs, valid
 
-    def after_update(self, variables: Variables, step: Array) -> Variables:
+    def after_update(self, variables: Variables, progress: Array) -> Variables:
         """Nothing moves but what the optimizer moved."""
         return variables
 

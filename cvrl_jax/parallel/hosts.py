@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,6 +28,7 @@ GONE = 75
 
 _CONNECT_S = 300
 _SILENCE_S = 30  # after which a process that sends no sign of life is given up
+_LAST_S = 1  # by which the first leaves after the others: what tells JAX of losses ends with it
 _PORT_FLAG = "--coordinator=HOST:PORT"
 # What of a message says that the connection broke, and not the program.
 _LOSSES = ("Gloo", "Connection reset", "Connection closed", "UNAVAILABLE", "oordination service")
@@ -162,8 +164,11 @@ def _first_line(error: BaseException) -> str:
 
 
 def _leave(message: str, status: int) -> None:
-    print(message, file=sys.stderr, flush=True)
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # of a log on a full disk
+        print(message, file=sys.stderr, flush=True)
+        sys.stdout.flush()
+    if is_first():
+        time.sleep(_LAST_S)
     os._exit(status)
 
 

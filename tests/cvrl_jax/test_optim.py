@@ -45,7 +45,9 @@ def run(config, total_steps=10):
     params = jax.tree.map(jnp.float32, PARAMS)
     state = optimizer.init(params)
     for grads in GRADS:
-        updates, state = jax.jit(optimizer.update)(jax.tree.map(jnp.float32, grads), state, params)
+        updates, state = jax.jit(optimizer.update)(
+            jax.tree.map(jnp.float32, grads), state, params, schedule=schedule
+        )
         params = optax.apply_updates(params, updates)
     return params, [float(schedule(step)) for step in range(len(GRADS))]
 
@@ -178,7 +180,7 @@ def test_long_gradients_are_cut_before_anything_else(part, scale_of_head):
     gradients = {"tower": {"kernel": jnp.array([6.0, 8.0])}, "head": {"kernel": jnp.array([24.0])}}
     config = section(momentum=0.0, weight_decay=0.0, warmup_steps=0, clip_part=part, clip_norm=1.0)
     optimizer, schedule = create_optimizer(config, 10, batch_size=256)
-    updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+    updates, _ = optimizer.update(gradients, optimizer.init(params), params, schedule=schedule)
     # |(6, 8)| = 10 and |(6, 8, 24)| = 26
     scale_of_tower = 1 / 26 if part == "all" else 1 / 10
     rate = float(schedule(0))

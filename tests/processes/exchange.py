@@ -1,6 +1,6 @@
 """One process of four, or of two: COORDINATOR PROCESSES PROCESS FOLDER DEVICES.
 
-What processes say to each other, without a network to compile.
+What processes say to each other; and four train together for a few steps.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import jax
 import numpy as np
 from absl import flags
+from ml_collections import ConfigDict
 
 from cvrl_jax.checkpoint import Checkpoints
 from cvrl_jax.losses.info_nce import info_nce
@@ -19,7 +20,10 @@ from cvrl_jax.parallel import hosts
 from cvrl_jax.parallel.mesh import in_mesh, local_rows, make_mesh, put_batch, share
 from cvrl_jax.parallel.rules import create_rules
 from cvrl_jax.parallel.sharding import state_shardings
+from cvrl_jax.train import train
 from data_pipelines.errors import UserError
+from tests.conftest import tiny_config  # it asks for eight devices
+from tests.processes.training import without_report
 
 BATCH = 16
 
@@ -98,7 +102,22 @@ def main() -> None:
             hosts.on_first(refuse)
         except UserError as error:
             said["refused"] = str(error)
+        if int(processes) == 4:
+            without_report()
+            said["result"] = train(few_steps(), folder / "four")
         (folder / f"said_{processes}_{process}.json").write_text(json.dumps(said))
+
+
+def few_steps() -> ConfigDict:
+    """A run of three steps that measures nothing: all it costs is to compile a small step."""
+    return tiny_config(
+        "cvrl_vit",
+        steps=3,
+        augment__recipe="none",
+        eval__protocols=(),
+        eval__at_start=False,
+        checkpoint__every=3,
+    )
 
 
 def refuse() -> None:

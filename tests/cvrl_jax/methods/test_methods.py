@@ -110,7 +110,7 @@ def test_loss_is_finite_with_gradients_and_state_of_unchanged_form(case):
     assert set(aux.collections) == set(variables) - {"params"}
     shapes = jax.tree.map(np.shape, {k: variables[k] for k in aux.collections})
     assert jax.tree.map(np.shape, aux.collections) == shapes
-    after = method.after_update(variables | aux.collections, jnp.int32(1))
+    after = method.after_update(variables | aux.collections, jnp.float32(0.1))
     assert jax.tree.map(np.shape, after) == jax.tree.map(np.shape, variables)
 
 

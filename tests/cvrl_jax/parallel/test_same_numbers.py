@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from jax.tree_util import Partial
 
 from cvrl_jax import state as state_module
 from cvrl_jax.checkpoint import Checkpoints
@@ -27,7 +28,8 @@ from cvrl_jax.state import abstract_state, create_state, make_embed, make_train_
 STEPS = 10
 TOLERANCE = 2e-4
 # Not Adam, which makes a whole step of the sign of a gradient near zero.
-OPTIMIZER, SCHEDULE = optax.sgd(2e-4, momentum=0.9), optax.constant_schedule(2e-4)
+OPTIMIZER = optax.with_extra_args_support(optax.sgd(2e-4, momentum=0.9))
+SCHEDULE = Partial(lambda step: 2e-4)
 
 CASES = [  # 8 x 1 and 2 x 4 are one program, so each method has one of them
     ("cvrl", (2, 4, 1), "data_parallel"),
@@ -83,13 +85,13 @@ def trained(name, shape, preset, tiny_config):
     mesh, rules = mesh_of(shape), create_rules(preset)
     abstract = abstract_state(method, OPTIMIZER, mesh, rules)
     state = jax.tree.map(lambda x, like: jax.device_put(x, like.sharding), first, abstract)
-    step = make_train_step(method, OPTIMIZER, SCHEDULE, 0, mesh, rules)
+    step = make_train_step(method, OPTIMIZER, SCHEDULE, 0, mesh, rules, steps=STEPS)
     losses = []
     for batch in batches(name, tiny_config):
         with jax.transfer_guard("disallow"):
             state, metrics = step(state, put_batch(batch, mesh))
         losses.append(metrics["loss"])
-    assert step._cache_size() == 1  # one trace, one executable
+    assert step.jitted._cache_size() == 1  # one trace, one executable
     if preset == "fsdp_tensor" and name == "cvrl_vit":
         query = state.variables["params"]["tower"]["encoder"]["block0"]["attention"]["query"]
         assert query["kernel"].addressable_shards[0].data.size * 4 == query["kernel"].size
