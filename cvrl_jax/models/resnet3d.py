@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cvrl_jax.models.conv3d import LOWERINGS, PADDINGS, Conv3D, Triple
+from cvrl_jax.models.conv3d import LOWERINGS, PADDINGS, Conv3D, Kernel, Triple, lowering_here
 from cvrl_jax.models.fields import check_fields
 from cvrl_jax.models.norm import BatchNorm
 from cvrl_jax.models.normalization import NORMALIZATIONS, normalize
@@ -24,7 +24,11 @@ BLOCKS = BASIC_BLOCKS | BOTTLENECK_BLOCKS
 
 
 class ConvBN(nn.Module):
-    """Convolution without bias, then batch normalisation; fields as in `Conv3D` and `BatchNorm`."""
+    """Convolution without bias, then batch normalisation; fields as in `Conv3D` and `BatchNorm`.
+
+    By the lowering 'joint' a product that widens its channels is normalised while it is computed,
+    in training; that is for compilers which fuse such chains around a convolution, as TPUs' does.
+    """
 
     features: int
     kernel: Triple
@@ -37,6 +41,11 @@ class ConvBN(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool, valid: jax.Array | None) -> jax.Array:
+        norm = BatchNorm(self.momentum, self.epsilon, self.dtype, name="norm")
+        product = self.kernel == self.strides == (1, 1, 1) and self.features > x.shape[-1]
+        if train and product and lowering_here(self.lowering) == "joint":
+            kernel = Kernel((1, 1, 1, x.shape[-1], self.features), name="conv")()
+            return norm(x.astype(self.dtype), train, valid, kernel[0, 0, 0].astype(self.dtype))
         x = Conv3D(
             self.features,
             self.kernel,
@@ -46,7 +55,19 @@ class ConvBN(nn.Module):
             self.lowering,
             name="conv",
         )(x)
-        return BatchNorm(self.momentum, self.epsilon, self.dtype, name="norm")(x, train, valid)
+        return norm(x, train, valid)
+
+
+@jax.custom_jvp
+def relu(x: jax.Array) -> jax.Array:
+    """max(x, 0), whose gradient asks for nothing but the result, which is kept anyway."""
+    return jnp.maximum(x, 0)
+
+
+@relu.defjvp
+def _relu_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    y = relu(*primals)
+    return y, jnp.where(y > 0, tangents[0], 0)
 
 
 class Block(nn.Module):
@@ -95,7 +116,7 @@ class Block(nn.Module):
         if max(st, ss) > 1 or x.shape[-1] != y.shape[-1]:
             project = ConvBN(y.shape[-1], (1, 1, 1), (st, ss, ss), name="shortcut", **self.conv_bn)
             x = project(x, train, valid)
-        return nn.relu(y + x)
+        return relu(y + x)
 
 
 class ResNet3D(nn.Module):
@@ -121,7 +142,7 @@ class ResNet3D(nn.Module):
       bn_epsilon: added to the variance.
       remat: what blocks keep for the backward pass, see `rematted`.
       dtype: type of the arithmetic; parameters and running statistics are float32 always.
-      lowering: how convolutions are computed, see `Conv3D`.
+      lowering: how convolutions and what follows them are computed, see `Conv3D` and `ConvBN`.
     """
 
     depth: int = 50

@@ -2,6 +2,7 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -121,6 +122,40 @@ def test_lowerings_agree_on_a_whole_tower(clips, variables):
     split, _ = apply(small(lowering="split"), variables, clips, train=False)
     direct, _ = apply(small(lowering="direct"), variables, clips, train=False)
     np.testing.assert_allclose(split, direct, rtol=1e-4, atol=1e-5)
+
+
+def test_joint_normalisation_is_the_same_tower_and_has_the_same_gradient(random_variables):
+    """In float32, for a bottleneck with a projection and one without."""
+    clips = jax.random.uniform(jax.random.key(4), (3, 2, 6, 6, 8))
+    valid = jnp.array([True, False, True])
+    fields = {"padding": "same", "momentum": 0.9, "epsilon": 1e-3, "dtype": jnp.float32}
+
+    class Blocks(nn.Module):
+        lowering: str
+
+        @nn.compact
+        def __call__(self, x, train):
+            for i, (features, stride) in enumerate([(4, 1), (4, 1)]):
+                conv_bn = fields | {"lowering": self.lowering}
+                x = Block(features, True, 1, 1, stride, conv_bn, name=f"block{i}")(x, train, valid)
+            return x
+
+    variables = random_variables(Blocks("direct"), clips)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def all_of_it(lowering, params, clips):
+        def loss(params, clips):
+            y, state = Blocks(lowering).apply(
+                variables | {"params": params}, clips, True, mutable=["batch_stats"]
+            )
+            return (y * jnp.cos(jnp.arange(y.size)).reshape(y.shape)).sum(), (y, state)
+
+        return jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(params, clips)
+
+    joint, direct = (all_of_it(name, variables["params"], clips) for name in ("joint", "direct"))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=3e-5, rtol=1e-4), joint, direct)
+    shapes = jax.eval_shape(lambda: Blocks("joint").init(jax.random.key(0), clips, True))
+    assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, variables)
 
 
 def test_eight_devices_compute_what_one_computes(variables):
