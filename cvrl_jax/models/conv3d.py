@@ -105,8 +105,8 @@ class Conv3D(nn.Module):
       strides: strides (t, h, w).
       padding: 'same' or 'symmetric', see `pads_for`.
       dtype: type of the arithmetic and of the output.
-      lowering: 'direct' (and 'joint', which differs in `ConvBN` alone), 'split', or 'auto' = 'split'
-        where the call is traced for CPUs.
+      lowering: 'direct', 'split', or 'auto' = 'split' where the call is traced for CPUs; 'joint' is
+        'direct' here and differs in `ConvBN`.
     """
 
     features: int

@@ -21,9 +21,9 @@ def max_pool(x_BxTxHxWxC: jax.Array, padding: str, lowering: str = "auto") -> ja
     Args:
       x_BxTxHxWxC: activations, above -inf.
       padding: 'same' or 'symmetric', see `pads_for`.
-      lowering: 'direct' and 'joint' = one windowed reduction; 'split' = the greater of shifted maps, down and
-        then across, whose gradient XLA's CPU backend computes four times faster; 'auto' = 'split'
-        where the call is traced for CPUs.
+      lowering: 'direct', 'joint' = one windowed reduction; 'split' = the greater of shifted maps,
+        down and then across, whose gradient XLA's CPU backend computes four times faster; 'auto' =
+        'split' where the call is traced for CPUs.
     """
     pads = [(0, 0), *pads_for(padding, x_BxTxHxWxC.shape[1:4], _WINDOW, _STRIDES), (0, 0)]
     if lowering_here(lowering) != "split":

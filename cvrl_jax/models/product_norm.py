@@ -53,7 +53,7 @@ def normalized_product(
     epsilon: float,
     mask: jax.Array | None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """scale (x W - mean) / sqrt(variance + epsilon) + bias, by the statistics of this x W.
+    """(x W - mean) / sqrt(variance + epsilon) * scale + bias, by the statistics of this x W.
 
     Args:
       x: rows [..., I].

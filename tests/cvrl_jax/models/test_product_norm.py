@@ -1,5 +1,7 @@
 """A product normalised while it is computed is the product, normalised: values and gradients."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,7 @@ SHAPE, OUT = (4, 2, 3, 3, 5), 7
 VALID = np.array([True, False, True, True])
 
 
-def inputs(dtype=np.float32, offset=0.0):
+def inputs(dtype: Any = np.float32, offset=0.0) -> list[Any]:
     rng = np.random.default_rng(0)
     shapes = {"x": SHAPE, "kernel": (SHAPE[-1], OUT), "scale": (OUT,), "bias": (OUT,)}
     drawn = {name: rng.normal(size=shape) for name, shape in shapes.items()}
@@ -42,8 +44,8 @@ def pulled(f, args):
 @pytest.mark.parametrize("valid", [None, VALID])
 def test_value_statistics_and_gradients_are_those_of_the_formula_in_float64(valid):
     with jax.enable_x64(True):
-        expected = pulled(lambda *a: oracle(*a, valid)[0], inputs(np.float64))
-        statistics = oracle(*inputs(np.float64), valid)[1:]
+        expected = pulled(lambda *a: oracle(*a, valid=valid)[0], inputs(np.float64))
+        statistics = oracle(*inputs(np.float64), valid=valid)[1:]
     args = inputs()
     got = pulled(lambda *a: normalized_product(*a, EPSILON, mask(valid))[0], args)
     for a, w in zip(got, expected, strict=True):
