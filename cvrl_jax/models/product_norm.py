@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -147,31 +146,3 @@ def _sums(x: jax.Array, y: jax.Array) -> jax.Array:
         preferred_element_type=jnp.float32,
     )
     return sums.reshape(x.shape[-1], y.shape[-1])
-
-
-class ProductNorm(nn.Module):
-    """`normalized_product` with the variables of Linen's BatchNorm, so that either reads them.
-
-    Attributes:
-      momentum: share of the old running value that an update keeps.
-      epsilon: added to the variance.
-    """
-
-    momentum: float
-    epsilon: float
-
-    @nn.compact
-    def __call__(self, x: jax.Array, kernel_IxO: jax.Array, mask: jax.Array | None) -> jax.Array:
-        """[..., I] -> [..., O], and records the statistics of the batch; see `moments`."""
-        size = kernel_IxO.shape[-1:]
-        scale_O = self.param("scale", nn.initializers.ones, size, jnp.float32)
-        bias_O = self.param("bias", nn.initializers.zeros, size, jnp.float32)
-        running = {
-            "mean": self.variable("batch_stats", "mean", jnp.zeros, size, jnp.float32),
-            "var": self.variable("batch_stats", "var", jnp.ones, size, jnp.float32),
-        }
-        y, *found = normalized_product(x, kernel_IxO, scale_O, bias_O, self.epsilon, mask)
-        if not self.is_initializing():
-            for old, new in zip(running.values(), found, strict=True):
-                old.value = self.momentum * old.value + (1 - self.momentum) * new
-        return y

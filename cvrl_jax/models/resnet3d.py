@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cvrl_jax.models.conv3d import LOWERINGS, PADDINGS, Conv3D, Kernel, Triple, lowering_here
+from cvrl_jax.models.conv3d import (
+    LOWERINGS,
+    PADDINGS,
+    Conv3D,
+    Kernel,
+    Triple,
+    direct_conv3d,
+    lowering_here,
+    pads_for,
+)
 from cvrl_jax.models.fields import check_fields
-from cvrl_jax.models.norm import BatchNorm
+from cvrl_jax.models.norm import BatchNorm, JointNorm, counted
 from cvrl_jax.models.normalization import NORMALIZATIONS, normalize
+from cvrl_jax.models.pooled_norm import pooled_norm
 from cvrl_jax.models.pooling import max_pool
+from cvrl_jax.models.product_norm import normalized_product
 from cvrl_jax.models.remat import REMATS, rematted
 from data_pipelines.errors import UserError
 
@@ -26,8 +38,12 @@ BLOCKS = BASIC_BLOCKS | BOTTLENECK_BLOCKS
 class ConvBN(nn.Module):
     """Convolution without bias, then batch normalisation; fields as in `Conv3D` and `BatchNorm`.
 
-    By the lowering 'joint' a product that widens its channels is normalised while it is computed,
-    in training; that is for compilers which fuse such chains around a convolution, as TPUs' does.
+    By the lowering 'joint', in training, a product that widens its channels is normalised while it
+    is computed, and a pool comes before the normalisation: for compilers that fuse such chains
+    around a convolution, as TPUs' does.
+
+    Attributes:
+      pooled: whether ReLU and the max-pool follow.
     """
 
     features: int
@@ -38,15 +54,25 @@ class ConvBN(nn.Module):
     momentum: float
     epsilon: float
     dtype: Any
+    pooled: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool, valid: jax.Array | None) -> jax.Array:
-        norm = BatchNorm(self.momentum, self.epsilon, self.dtype, name="norm")
+        x = x.astype(self.dtype)
         product = self.kernel == self.strides == (1, 1, 1) and self.features > x.shape[-1]
-        if train and product and lowering_here(self.lowering) == "joint":
-            kernel = Kernel((1, 1, 1, x.shape[-1], self.features), name="conv")()
-            return norm(x.astype(self.dtype), train, valid, kernel[0, 0, 0].astype(self.dtype))
-        x = Conv3D(
+        if train and (product or self.pooled) and lowering_here(self.lowering) == "joint":
+            shape = (*self.kernel, x.shape[-1], self.features)
+            kernel = Kernel(shape, name="conv")().astype(self.dtype)
+
+            def joint(scale: jax.Array, bias: jax.Array, mask: jax.Array | None) -> Any:
+                affine = scale, bias, self.epsilon, mask
+                if self.pooled:
+                    return pooled_norm(partial(self._convolve, x), self._pool, kernel, *affine)
+                return normalized_product(x, kernel[0, 0, 0], *affine)
+
+            norm = JointNorm(self.momentum, name="norm")
+            return norm(joint, self.features, counted(valid, x.ndim))
+        conv = Conv3D(
             self.features,
             self.kernel,
             self.strides,
@@ -54,8 +80,17 @@ class ConvBN(nn.Module):
             self.dtype,
             self.lowering,
             name="conv",
-        )(x)
-        return norm(x, train, valid)
+        )
+        norm = BatchNorm(self.momentum, self.epsilon, self.dtype, name="norm")
+        x = norm(conv(x), train, valid)
+        return self._pool(nn.relu(x)) if self.pooled else x
+
+    def _convolve(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
+        pads = pads_for(self.padding, x.shape[1:4], self.kernel, self.strides)
+        return direct_conv3d(x, kernel, self.strides, pads)
+
+    def _pool(self, x: jax.Array) -> jax.Array:
+        return max_pool(x, self.padding, self.lowering)
 
 
 @jax.custom_jvp
@@ -198,10 +233,10 @@ class ResNet3D(nn.Module):
         base = round(64 * self.width)
         x = clip_BxTxHxWx3 if clip_BxTxHxWx3.ndim == 5 else clip_BxTxHxWx3[:, None]
         x = normalize(x, self.normalization)
-        stem = ConvBN(base, self.stem_kernel, self.stem_strides, name="stem", **conv_bn)
-        x = nn.relu(stem(x, train, valid))
-        if self.stem_pool:
-            x = max_pool(x, self.padding, self.lowering)
+        pooled = {"pooled": self.stem_pool}
+        stem = ConvBN(base, self.stem_kernel, self.stem_strides, name="stem", **conv_bn, **pooled)
+        x = stem(x, train, valid)
+        x = x if self.stem_pool else nn.relu(x)
         block_class = rematted(Block, self.remat, static_argnums=(2,))
         for stage, blocks in enumerate(BLOCKS[self.depth]):
             for block in range(blocks):
