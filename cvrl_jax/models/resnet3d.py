@@ -223,7 +223,7 @@ class ResNet3D(nn.Module):
         Returns:
           float32 [B, feature_size]: the last stage averaged over time, height and width.
         """
-        conv_bn = {
+        conv_bn: dict[str, Any] = {
             "padding": self.padding,
             "lowering": self.lowering,
             "momentum": self.bn_momentum,
@@ -233,8 +233,8 @@ class ResNet3D(nn.Module):
         base = round(64 * self.width)
         x = clip_BxTxHxWx3 if clip_BxTxHxWx3.ndim == 5 else clip_BxTxHxWx3[:, None]
         x = normalize(x, self.normalization)
-        pooled = {"pooled": self.stem_pool}
-        stem = ConvBN(base, self.stem_kernel, self.stem_strides, name="stem", **conv_bn, **pooled)
+        stem_fields = conv_bn | {"pooled": self.stem_pool}
+        stem = ConvBN(base, self.stem_kernel, self.stem_strides, name="stem", **stem_fields)
         x = stem(x, train, valid)
         x = x if self.stem_pool else nn.relu(x)
         block_class = rematted(Block, self.remat, static_argnums=(2,))

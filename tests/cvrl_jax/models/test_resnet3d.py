@@ -1,6 +1,7 @@
 """Sizes of the published towers, the rules of batch normalisation, types, and sharding."""
 
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -132,7 +133,8 @@ def test_joint_normalisation_is_the_same_tower_and_has_the_same_gradient(random_
     """
     clips = jax.random.uniform(jax.random.key(4), (3, 2, 16, 16, 3))
     valid = jnp.array([True, False, True])
-    fields = {"padding": "same", "momentum": 0.9, "epsilon": 1e-3, "dtype": jnp.float32}
+    fields: dict[str, Any] = {"padding": "same", "momentum": 0.9, "epsilon": 1e-3}
+    fields["dtype"] = jnp.float32
 
     class Tower(nn.Module):
         lowering: str

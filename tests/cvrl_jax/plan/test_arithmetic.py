@@ -66,7 +66,7 @@ def test_kernels_count_by_their_grid_and_by_whether_they_say_what_they_cost():
     shape = jax.ShapeDtypeStruct((2, 384, 3, 8), jnp.float32)
 
     def gradients(q, k, v, g):
-        return jax.vjp(lambda *a: flash(*a, 1.0), q, k, v)[1](g)
+        return jax.vjp(lambda q, k, v: flash(q, k, v, 1.0), q, k, v)[1](g)
 
     traced = jax.make_jaxpr(gradients)(shape, shape, shape, shape)
     product = 2 * 2 * 3 * 8 * 384 * 384
