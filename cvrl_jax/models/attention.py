@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from cvrl_jax.models.backend import traced_for
+from cvrl_jax.models.flash import SHORTEST, flash
 from cvrl_jax.models.heads import dense_init
 
-LOWERINGS = ("auto", "fused", "heads")
+LOWERINGS = ("auto", "fused", "heads", "flash")
 
 _MASKED = -1e9
 
@@ -43,11 +44,16 @@ def attend(
       dropout: (key, probability) of dropping an attention weight. Fused kernels cannot do that: the
         weights of all tokens on all tokens are then kept in memory.
       lowering: 'fused' = `jax.nn.dot_product_attention`, 'heads' = one head after the other,
-        'auto' = 'heads' where the call is traced for CPUs.
+        'flash' = `flash` where nothing but the scale is asked for and else as 'fused', 'auto' =
+        'heads' where the call is traced for CPUs, 'flash' where it is for TPUs.
 
     Returns:
       [N, S, H, d] of the type of the values.
     """
+    plain = bias_HxSxS is None and visible_NxS is None and dropout is None
+    long = q_NxSxHxd.shape[1] >= SHORTEST and traced_for() == "tpu"
+    if plain and (lowering == "flash" or (lowering == "auto" and long)):
+        return flash(q_NxSxHxd, k_NxSxHxd, v_NxSxHxd, scale)
     one_by_one = lowering == "heads" or (lowering == "auto" and traced_for() == "cpu")
     if not one_by_one and dropout is None:
         bias = None if bias_HxSxS is None else bias_HxSxS[None]

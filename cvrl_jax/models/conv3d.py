@@ -21,7 +21,7 @@ Triple = tuple[int, int, int]
 Pads = list[tuple[int, int]]
 
 PADDINGS = ("same", "symmetric")
-LOWERINGS = ("auto", "direct", "split")
+LOWERINGS = ("auto", "direct", "split", "joint")
 
 # Keras' `VarianceScaling` default, with which the released CVRL towers were initialised.
 kernel_init = jax.nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
@@ -79,6 +79,23 @@ def split_conv3d(x: jax.Array, kernel: jax.Array, strides: Triple, pads: Pads) -
     return y.reshape(-1, frames, *y.shape[1:])
 
 
+def lowering_here(lowering: str) -> str:
+    """What 'auto' stands for where the call is being traced: 'split', 'joint' or 'direct'."""
+    by_platform = {"cpu": "split", "tpu": "joint"}
+    return by_platform.get(traced_for(), "direct") if lowering == "auto" else lowering
+
+
+class Kernel(nn.Module):
+    """The parameter of a `Conv3D` by itself: float32 [kt, kh, kw, Cin, Cout]."""
+
+    shape: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self) -> jax.Array:
+        """Returns it."""
+        return self.param("kernel", kernel_init, self.shape, jnp.float32)
+
+
 class Conv3D(nn.Module):
     """Convolution of [B, T, H, W, C], no bias; parameter `kernel` float32 [kt, kh, kw, Cin, Cout].
 
@@ -88,7 +105,8 @@ class Conv3D(nn.Module):
       strides: strides (t, h, w).
       padding: 'same' or 'symmetric', see `pads_for`.
       dtype: type of the arithmetic and of the output.
-      lowering: 'direct', 'split', or 'auto' = 'split' where the call is traced for CPUs.
+      lowering: 'direct', 'split', or 'auto' = 'split' where the call is traced for CPUs; 'joint' is
+        'direct' here and differs in `ConvBN`.
     """
 
     features: int
@@ -103,8 +121,5 @@ class Conv3D(nn.Module):
         shape = (*self.kernel, x_BxTxHxWxC.shape[-1], self.features)
         kernel = self.param("kernel", kernel_init, shape, jnp.float32).astype(self.dtype)
         pads = pads_for(self.padding, x_BxTxHxWxC.shape[1:4], self.kernel, self.strides)
-        split = self.lowering == "split"
-        if self.lowering == "auto":
-            split = traced_for() == "cpu"
-        conv = split_conv3d if split else direct_conv3d
+        conv = split_conv3d if lowering_here(self.lowering) == "split" else direct_conv3d
         return conv(x_BxTxHxWxC.astype(self.dtype), kernel, self.strides, pads)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+Joint = Callable[[jax.Array, jax.Array, jax.Array | None], tuple[jax.Array, jax.Array, jax.Array]]
+
+
+def counted(valid_B: jax.Array | None, axes: int) -> jax.Array | None:
+    """Which examples count in statistics, as bool [B, 1, ...] of so many axes; None = all do."""
+    if valid_B is None:
+        return None
+    return (valid_B | ~valid_B.any()).reshape(-1, *[1] * (axes - 1))
 
 
 class BatchNorm(nn.Module):
@@ -28,7 +38,10 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x_BxC: jax.Array, train: bool, valid_B: jax.Array | None = None
+        self,
+        x_BxC: jax.Array,
+        train: bool,
+        valid_B: jax.Array | None = None,
     ) -> jax.Array:
         """Normalise by the batch when training, by the running statistics otherwise.
 
@@ -41,10 +54,47 @@ class BatchNorm(nn.Module):
         Returns:
           [B, ..., C] in `dtype`.
         """
-        mask = None
-        if train and valid_B is not None:
-            counted_B = valid_B | ~valid_B.any()
-            mask = counted_B.reshape(-1, *[1] * (x_BxC.ndim - 1))
+        mask = counted(valid_B, x_BxC.ndim) if train else None
         return nn.BatchNorm(
             momentum=self.momentum, epsilon=self.epsilon, dtype=self.dtype, name="bn"
         )(x_BxC, use_running_average=not train, mask=mask)
+
+
+class JointNorm(nn.Module):
+    """The variables of a `BatchNorm` in training, for arithmetic that does more than normalise.
+
+    Attributes:
+      momentum: as in `BatchNorm`.
+    """
+
+    momentum: float
+
+    @nn.compact
+    def __call__(self, joint: Joint, features: int, mask: jax.Array | None) -> jax.Array:
+        """What `joint` puts out; records the statistics that it found.
+
+        Args:
+          joint: (scale, bias, mask) -> (output, mean, variance), float32 [features] but the output.
+          features: length of the variables.
+          mask: which examples count, see `counted`.
+        """
+        return _JointVariables(self.momentum, name="bn")(joint, features, mask)
+
+
+class _JointVariables(nn.Module):
+    """Named as Linen's BatchNorm has them."""
+
+    momentum: float
+
+    @nn.compact
+    def __call__(self, joint: Joint, features: int, mask: jax.Array | None) -> jax.Array:
+        scale = self.param("scale", nn.initializers.ones, (features,), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (features,), jnp.float32)
+        old_mean = self.variable("batch_stats", "mean", jnp.zeros, (features,), jnp.float32)
+        old_variance = self.variable("batch_stats", "var", jnp.ones, (features,), jnp.float32)
+        y, mean, variance = joint(scale, bias, mask)
+        if not self.is_initializing():
+            new = 1 - self.momentum
+            old_mean.value = self.momentum * old_mean.value + new * mean
+            old_variance.value = self.momentum * old_variance.value + new * variance
+        return y

@@ -7,8 +7,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from cvrl_jax.models.backend import traced_for
-from cvrl_jax.models.conv3d import pads_for
+from cvrl_jax.models.conv3d import lowering_here, pads_for
 
 _WINDOW, _STRIDES = (1, 3, 3), (1, 2, 2)
 
@@ -22,12 +21,12 @@ def max_pool(x_BxTxHxWxC: jax.Array, padding: str, lowering: str = "auto") -> ja
     Args:
       x_BxTxHxWxC: activations, above -inf.
       padding: 'same' or 'symmetric', see `pads_for`.
-      lowering: 'direct' = one windowed reduction; 'split' = the greater of shifted maps, down and
-        then across, whose gradient XLA's CPU backend computes four times faster; 'auto' = 'split'
-        where the call is traced for CPUs.
+      lowering: 'direct', 'joint' = one windowed reduction; 'split' = the greater of shifted maps,
+        down and then across, whose gradient XLA's CPU backend computes four times faster; 'auto' =
+        'split' where the call is traced for CPUs.
     """
     pads = [(0, 0), *pads_for(padding, x_BxTxHxWxC.shape[1:4], _WINDOW, _STRIDES), (0, 0)]
-    if lowering == "direct" or (lowering == "auto" and traced_for() != "cpu"):
+    if lowering_here(lowering) != "split":
         return jax.lax.reduce_window(
             x_BxTxHxWxC, -jnp.inf, jax.lax.max, (1, *_WINDOW, 1), (1, *_STRIDES, 1), pads
         )

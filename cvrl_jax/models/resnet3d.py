@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cvrl_jax.models.conv3d import LOWERINGS, PADDINGS, Conv3D, Triple
+from cvrl_jax.models.conv3d import (
+    LOWERINGS,
+    PADDINGS,
+    Conv3D,
+    Kernel,
+    Triple,
+    direct_conv3d,
+    lowering_here,
+    pads_for,
+)
 from cvrl_jax.models.fields import check_fields
-from cvrl_jax.models.norm import BatchNorm
+from cvrl_jax.models.norm import BatchNorm, JointNorm, counted
 from cvrl_jax.models.normalization import NORMALIZATIONS, normalize
+from cvrl_jax.models.pooled_norm import pooled_norm
 from cvrl_jax.models.pooling import max_pool
+from cvrl_jax.models.product_norm import normalized_product
 from cvrl_jax.models.remat import REMATS, rematted
 from data_pipelines.errors import UserError
 
@@ -24,7 +36,15 @@ BLOCKS = BASIC_BLOCKS | BOTTLENECK_BLOCKS
 
 
 class ConvBN(nn.Module):
-    """Convolution without bias, then batch normalisation; fields as in `Conv3D` and `BatchNorm`."""
+    """Convolution without bias, then batch normalisation; fields as in `Conv3D` and `BatchNorm`.
+
+    By the lowering 'joint', in training, a product that widens its channels is normalised while it
+    is computed, and a pool comes before the normalisation: for compilers that fuse such chains
+    around a convolution, as TPUs' does.
+
+    Attributes:
+      pooled: whether ReLU and the max-pool follow.
+    """
 
     features: int
     kernel: Triple
@@ -34,10 +54,25 @@ class ConvBN(nn.Module):
     momentum: float
     epsilon: float
     dtype: Any
+    pooled: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool, valid: jax.Array | None) -> jax.Array:
-        x = Conv3D(
+        x = x.astype(self.dtype)
+        product = self.kernel == self.strides == (1, 1, 1) and self.features > x.shape[-1]
+        if train and (product or self.pooled) and lowering_here(self.lowering) == "joint":
+            shape = (*self.kernel, x.shape[-1], self.features)
+            kernel = Kernel(shape, name="conv")().astype(self.dtype)
+
+            def joint(scale: jax.Array, bias: jax.Array, mask: jax.Array | None) -> Any:
+                affine = scale, bias, self.epsilon, mask
+                if self.pooled:
+                    return pooled_norm(partial(self._convolve, x), self._pool, kernel, *affine)
+                return normalized_product(x, kernel[0, 0, 0], *affine)
+
+            norm = JointNorm(self.momentum, name="norm")
+            return norm(joint, self.features, counted(valid, x.ndim))
+        conv = Conv3D(
             self.features,
             self.kernel,
             self.strides,
@@ -45,8 +80,29 @@ class ConvBN(nn.Module):
             self.dtype,
             self.lowering,
             name="conv",
-        )(x)
-        return BatchNorm(self.momentum, self.epsilon, self.dtype, name="norm")(x, train, valid)
+        )
+        norm = BatchNorm(self.momentum, self.epsilon, self.dtype, name="norm")
+        x = norm(conv(x), train, valid)
+        return self._pool(nn.relu(x)) if self.pooled else x
+
+    def _convolve(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
+        pads = pads_for(self.padding, x.shape[1:4], self.kernel, self.strides)
+        return direct_conv3d(x, kernel, self.strides, pads)
+
+    def _pool(self, x: jax.Array) -> jax.Array:
+        return max_pool(x, self.padding, self.lowering)
+
+
+@jax.custom_jvp
+def relu(x: jax.Array) -> jax.Array:
+    """max(x, 0), whose gradient asks for nothing but the result, which is kept anyway."""
+    return jnp.maximum(x, 0)
+
+
+@relu.defjvp
+def _relu_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    y = relu(*primals)
+    return y, jnp.where(y > 0, tangents[0], 0)
 
 
 class Block(nn.Module):
@@ -95,7 +151,7 @@ class Block(nn.Module):
         if max(st, ss) > 1 or x.shape[-1] != y.shape[-1]:
             project = ConvBN(y.shape[-1], (1, 1, 1), (st, ss, ss), name="shortcut", **self.conv_bn)
             x = project(x, train, valid)
-        return nn.relu(y + x)
+        return relu(y + x)
 
 
 class ResNet3D(nn.Module):
@@ -121,7 +177,7 @@ class ResNet3D(nn.Module):
       bn_epsilon: added to the variance.
       remat: what blocks keep for the backward pass, see `rematted`.
       dtype: type of the arithmetic; parameters and running statistics are float32 always.
-      lowering: how convolutions are computed, see `Conv3D`.
+      lowering: how convolutions and what follows them are computed, see `Conv3D` and `ConvBN`.
     """
 
     depth: int = 50
@@ -167,7 +223,7 @@ class ResNet3D(nn.Module):
         Returns:
           float32 [B, feature_size]: the last stage averaged over time, height and width.
         """
-        conv_bn = {
+        conv_bn: dict[str, Any] = {
             "padding": self.padding,
             "lowering": self.lowering,
             "momentum": self.bn_momentum,
@@ -177,10 +233,10 @@ class ResNet3D(nn.Module):
         base = round(64 * self.width)
         x = clip_BxTxHxWx3 if clip_BxTxHxWx3.ndim == 5 else clip_BxTxHxWx3[:, None]
         x = normalize(x, self.normalization)
-        stem = ConvBN(base, self.stem_kernel, self.stem_strides, name="stem", **conv_bn)
-        x = nn.relu(stem(x, train, valid))
-        if self.stem_pool:
-            x = max_pool(x, self.padding, self.lowering)
+        stem_fields = conv_bn | {"pooled": self.stem_pool}
+        stem = ConvBN(base, self.stem_kernel, self.stem_strides, name="stem", **stem_fields)
+        x = stem(x, train, valid)
+        x = x if self.stem_pool else nn.relu(x)
         block_class = rematted(Block, self.remat, static_argnums=(2,))
         for stage, blocks in enumerate(BLOCKS[self.depth]):
             for block in range(blocks):

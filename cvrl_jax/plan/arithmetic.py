@@ -31,10 +31,33 @@ def traced_flops(jaxpr: Any) -> int:
             total += _convolution_flops(eqn)
         elif name == "cond":
             total += max(traced_flops(branch) for branch in params["branches"])
+        elif name == "pallas_call":
+            total += _kernel_flops(params)
         else:
             inside = sum(traced_flops(part) for part in jaxprs_in_params(params))
             total += inside * (params["length"] if name == "scan" else 1)
     return total
+
+
+def unseen_flops(jaxpr: Any) -> int:
+    """Of the kernels in a traced function that do not tell the compiler what they cost.
+
+    Args:
+      jaxpr: as in `traced_flops`; what is inside a `shard_map` counts for one device.
+    """
+    total = 0
+    for eqn in getattr(jaxpr, "jaxpr", jaxpr).eqns:
+        if eqn.primitive.name == "pallas_call":
+            total += _kernel_flops(eqn.params) if eqn.params["cost_estimate"] is None else 0
+            continue
+        inside = sum(unseen_flops(part) for part in jaxprs_in_params(eqn.params))
+        total += inside * (eqn.params["length"] if eqn.primitive.name == "scan" else 1)
+    return total
+
+
+def _kernel_flops(params: Any) -> int:
+    """Of a Pallas kernel: of its body, which runs once for each point of its grid."""
+    return traced_flops(params["jaxpr"]) * math.prod(params["grid_mapping"].grid)
 
 
 def _convolution_flops(eqn: Any) -> int:

@@ -20,7 +20,7 @@ from cvrl_jax.methods import create_method
 from cvrl_jax.optim import create_optimizer
 from cvrl_jax.parallel.mesh import batch_sharding, batch_shards, in_mesh, make_mesh
 from cvrl_jax.parallel.sharding import Placement, placements
-from cvrl_jax.plan.arithmetic import repeated_flops, traced_flops
+from cvrl_jax.plan.arithmetic import repeated_flops, traced_flops, unseen_flops
 from cvrl_jax.plan.collectives import Collective, collectives
 from cvrl_jax.plan.hlo import Program
 from cvrl_jax.state import abstract_state, make_train_step
@@ -96,7 +96,8 @@ def compile_step(config: ConfigDict, devices: list[Any], memory: int | None) -> 
         mesh.shape
     )
     began = time.monotonic()
-    lowered = step.trace(state, batch).lower(lowering_platforms=(_platform(devices),))
+    traced = step.trace(state, batch)
+    lowered = traced.lower(lowering_platforms=(_platform(devices),))
     try:
         compiled = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
@@ -115,7 +116,7 @@ def compile_step(config: ConfigDict, devices: list[Any], memory: int | None) -> 
     figures = Figures(
         fits=True,
         bytes_by_kind=kinds,
-        flops=cost["flops"] + repeated_flops(program),
+        flops=cost["flops"] + repeated_flops(program) + unseen_flops(traced.jaxpr),
         bytes_accessed=cost["bytes accessed"] + program.repeated_bytes(),
         collectives=collectives(program),
         compile_seconds=seconds,

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvrl_jax.plan.arithmetic import traced_flops
+from cvrl_jax.models.flash import flash
+from cvrl_jax.plan.arithmetic import traced_flops, unseen_flops
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -59,3 +60,15 @@ def test_the_compiler_counts_the_same():
     compiled = jax.jit(convolve).lower(*arguments).compile()
     asked = traced_flops(jax.make_jaxpr(convolve)(*arguments))
     assert compiled.cost_analysis()["flops"] == pytest.approx(asked, rel=1e-6)
+
+
+def test_kernels_count_by_their_grid_and_by_whether_they_say_what_they_cost():
+    shape = jax.ShapeDtypeStruct((2, 384, 3, 8), jnp.float32)
+
+    def gradients(q, k, v, g):
+        return jax.vjp(lambda q, k, v: flash(q, k, v, 1.0), q, k, v)[1](g)
+
+    traced = jax.make_jaxpr(gradients)(shape, shape, shape, shape)
+    product = 2 * 2 * 3 * 8 * 384 * 384
+    assert traced_flops(traced) == 9 * product  # 2 forwards, 4 and 3 for the gradients
+    assert unseen_flops(traced) == 7 * product  # the forward kernel tells
