@@ -18,6 +18,7 @@ import pathlib
 import subprocess
 import sys
 
+import data_rivals
 import jax
 import numpy as np
 import runs
@@ -48,7 +49,8 @@ RUNS = {
             *("--config.model.name=r3d18", "--config.model.width=1.0", "--config.batch_size=8"),
             *("--config.model.stem_kernel=(3,7,7)", "--config.model.stem_strides=(1,2,2)"),
             *("--config.model.temporal_strides=(1,2,2,2)", "--config.model.padding=symmetric"),
-            *("--config.model.normalization=kinetics", "--config.steps=4"),  # 33 M parameters
+            *("--config.model.normalization=kinetics", "--config.steps=20"),  # 33 M parameters
+            "--config.optimizer.warmup_steps=5",
         ),
         ("torchvision, r3d_18 alone",),
     ),
@@ -185,4 +187,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     jax.config.update("jax_platforms", "cpu")
+    data_rivals.load_torchvision()
     main()

@@ -74,7 +74,18 @@ PROTOCOLS = {
             for how, key in (("linear", ""), ("fine-tuned", "_finetune"))
         },
     ),
-    "fine-tuning": ("finetune.py:tiny", (*VIEWS, *SHORT), {"fine-tuning": "finetune_top1"}),
+    "fine-tuning": (
+        "finetune.py:tiny",
+        (*VIEWS, *SHORT),
+        {"fine-tuning, 90 steps": "finetune_top1"},
+    ),
+}
+CKA = {
+    "stem": "cka_stem",
+    "first block": "cka_stage0_block0",
+    "second": "cka_stage1_block0",
+    "third": "cka_stage2_block0",
+    "fourth, the features": "cka",
 }
 WORDS = {"command": "command", "colour": "color"}  # what the table and the list call them
 # One clip of 32 frames, every second one, is nearly the whole sentence.
@@ -110,13 +121,10 @@ def on_actions(arguments: argparse.Namespace) -> str:
         chance = found[0].get("chance", chance)
         for what, key in metrics.items():
             rows.append((what, *(f"{result[key]:.3f}" for result in found)))
-    for layer in ("stem", "stage1_block0", "stage3_block0", ""):
-        cells = []
-        for name in NETWORKS:
-            other = f"--config.eval.cka.other={arguments.out / 'CVRL'}"
-            found = evaluate(arguments, name, "CKA", "cka.py", (other,))
-            cells.append(f"{found[f'cka_{layer}' if layer else 'cka']:.3f}")
-        rows.append((f"CKA with CVRL, {layer or 'features'}", *cells))
+    other = f"--config.eval.cka.other={arguments.out / 'CVRL'}"
+    found = [evaluate(arguments, name, "CKA", "cka.py", (other,)) for name in NETWORKS]
+    for layer, key in CKA.items():
+        rows.append((f"linear CKA with CVRL, {layer}", *(f"{result[key]:.3f}" for result in found)))
     rows.append((f"majority {chance:.3f}", *("",) * len(NETWORKS)))
     return markdown(rows, ("protocol", *NETWORKS))
 
