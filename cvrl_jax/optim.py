@@ -16,8 +16,6 @@ from cvrl_jax.layerwise import in_towers, scale_by_layer
 from data_pipelines.errors import UserError
 from data_pipelines.suggest import nearest
 
-_TRUST = 0.001  # of LARS, as in its paper
-
 
 def create_optimizer(
     config: Any, total_steps: int, batch_size: int
@@ -60,12 +58,21 @@ def create_optimizer(
     if peak is None:
         peak = config.base_learning_rate * batch_size / 256
     schedule = warmup_cosine(peak, config.warmup_steps, total_steps, config.schedule)
-    optimizer = _OPTIMIZERS[config.name](config)
+
+    def update(gradients: Any, state: Any, params: Any = None, *, schedule: Partial) -> Any:
+        return _with_schedule(config, schedule).update(gradients, state, params)
+
+    init = _with_schedule(config, schedule).init
+    return optax.GradientTransformationExtraArgs(init, update), schedule
+
+
+def _with_schedule(config: Any, schedule: Partial) -> optax.GradientTransformation:
+    optimizer = _OPTIMIZERS[config.name](config, schedule)
     if config.clip_norm:
         optimizer = optax.chain(_clip(config), optimizer)
     if config.layer_decay != 1:
         optimizer = optax.chain(optimizer, scale_by_layer(config.layer_decay))
-    return optax.with_extra_args_support(optimizer), schedule
+    return optimizer
 
 
 def _clip(config: Any) -> optax.GradientTransformation:
@@ -149,67 +156,47 @@ def decay_mask(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(is_kernel, params)
 
 
-def _descend() -> optax.GradientTransformationExtraArgs:
-    """Scales updates by minus the learning rate that the argument `schedule` has for their count.
-
-    `optax.scale_by_learning_rate`, but that the schedule is not a part of the compiled program; the
-    state is the same.
-    """
-
-    def init(params: Any) -> optax.ScaleByScheduleState:
-        del params
-        return optax.ScaleByScheduleState(count=jnp.zeros((), jnp.int32))
-
-    def update(
-        updates: Any, state: Any, params: Any = None, **arguments: Any
-    ) -> tuple[Any, optax.ScaleByScheduleState]:
-        del params
-        rate = arguments["schedule"](state.count)
-        updates = jax.tree.map(lambda leaf: -jnp.asarray(rate, leaf.dtype) * leaf, updates)
-        return updates, optax.ScaleByScheduleState(optax.safe_increment(state.count))
-
-    return optax.GradientTransformationExtraArgs(init, update)
-
-
-def _sgd(config: Any) -> optax.GradientTransformation:
+def _sgd(config: Any, schedule: Partial) -> optax.GradientTransformation:
     return optax.chain(
         optax.add_decayed_weights(config.weight_decay, decay_mask),
-        optax.chain(optax.trace(config.momentum, config.nesterov), _descend()),
+        optax.sgd(schedule, config.momentum, config.nesterov),
     )
 
 
-def _lars(config: Any) -> optax.GradientTransformation:
-    return optax.chain(
-        optax.add_decayed_weights(config.weight_decay, decay_mask),
-        optax.masked(optax.scale_by_trust_ratio(trust_coefficient=_TRUST), decay_mask),
-        _descend(),
-        optax.trace(config.momentum, config.nesterov),
+def _lars(config: Any, schedule: Partial) -> optax.GradientTransformation:
+    return optax.lars(
+        schedule,
+        config.weight_decay,
+        weight_decay_mask=decay_mask,
+        trust_ratio_mask=decay_mask,
+        momentum=config.momentum,
+        nesterov=config.nesterov,
     )
 
 
-def _adam_direction(config: Any) -> optax.GradientTransformation:
+def _adamw(config: Any, schedule: Partial) -> optax.GradientTransformation:
     beta1, beta2 = config.betas
-    return optax.scale_by_adam(beta1, beta2, config.epsilon)
-
-
-def _adamw(config: Any) -> optax.GradientTransformation:
-    return optax.chain(
-        _adam_direction(config),
-        optax.add_decayed_weights(config.weight_decay, decay_mask),
-        _descend(),
+    return optax.adamw(
+        schedule,
+        beta1,
+        beta2,
+        config.epsilon,
+        weight_decay=config.weight_decay,
+        mask=decay_mask,
     )
 
 
-def _adam(config: Any) -> optax.GradientTransformation:
+def _adam(config: Any, schedule: Partial) -> optax.GradientTransformation:
     if config.weight_decay:
         raise UserError(
             f"optimizer 'adam' has no weight decay, but weight_decay = {config.weight_decay:g}; "
             "set it to 0 or take 'adamw'"
         )
-    return optax.chain(_adam_direction(config), _descend())
+    beta1, beta2 = config.betas
+    return optax.adam(schedule, beta1, beta2, config.epsilon)
 
 
-_OPTIMIZERS: Mapping[str, Callable[[Any], optax.GradientTransformation]] = {
+_OPTIMIZERS: Mapping[str, Callable[[Any, Partial], optax.GradientTransformation]] = {
     "sgd": _sgd,
     "lars": _lars,
     "adam": _adam,
