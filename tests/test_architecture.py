@@ -13,7 +13,7 @@ REPO = pathlib.Path(__file__).resolve().parents[1]
 FORBIDDEN = {
     "data_pipelines": ("jax", "flax", "optax", "cvrl_jax"),
     "cvrl_jax/models": tuple(
-        f"cvrl_jax.{x}" for x in ("losses", "augment", "methods", "train", "state", "parallel")
+        f"cvrl_jax.{x}" for x in ("losses", "augment", "methods", "train", "state")
     ),
     "cvrl_jax/losses": tuple(
         f"cvrl_jax.{x}" for x in ("models", "augment", "methods", "train", "state")
