@@ -10,11 +10,6 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jax.experimental.pallas.ops.tpu.flash_attention import (
-    BlockSizes,
-    SegmentIds,
-    flash_attention,
-)
 from jax.sharding import PartitionSpec
 
 from cvrl_jax.parallel.mesh import BATCH_AXES
@@ -50,6 +45,13 @@ def flash(
 
 
 def _local(q: jax.Array, k: jax.Array, v: jax.Array, scale: float) -> jax.Array:
+    # Imported here: Pallas takes a while, and most runs never ask for it.
+    from jax.experimental.pallas.ops.tpu.flash_attention import (
+        BlockSizes,
+        SegmentIds,
+        flash_attention,
+    )
+
     rows, tokens = q.shape[:2]
     padded = -(-tokens // _TILE) * _TILE
     q, k, v = (
