@@ -12,8 +12,6 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from cvrl_jax.parallel.mesh import BATCH_AXES
-
 SHORTEST = 512
 """Tokens from which on it is worth it: below, all scores of a head fit the chip's own memory."""
 
@@ -29,7 +27,7 @@ def flash(
     if mesh.empty or mesh.size == 1:
         return _local(q_NxSxHxd, k_NxSxHxd, v_NxSxHxd, scale)
     sizes = dict(mesh.shape)
-    rows = tuple(axis for axis in BATCH_AXES if axis in sizes)
+    rows = tuple(axis for axis in sizes if axis != "model")  # those of the batch, see parallel/mesh
     shards = math.prod(sizes[axis] for axis in rows)
     heads = "model" if q_NxSxHxd.shape[2] % sizes.get("model", 1) == 0 else None
     spec = PartitionSpec(
