@@ -10,14 +10,7 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jax.experimental.pallas.ops.tpu.flash_attention import (
-    BlockSizes,
-    SegmentIds,
-    flash_attention,
-)
 from jax.sharding import PartitionSpec
-
-from cvrl_jax.parallel.mesh import BATCH_AXES
 
 SHORTEST = 512
 """Tokens from which on it is worth it: below, all scores of a head fit the chip's own memory."""
@@ -34,7 +27,7 @@ def flash(
     if mesh.empty or mesh.size == 1:
         return _local(q_NxSxHxd, k_NxSxHxd, v_NxSxHxd, scale)
     sizes = dict(mesh.shape)
-    rows = tuple(axis for axis in BATCH_AXES if axis in sizes)
+    rows = tuple(axis for axis in sizes if axis != "model")  # those of the batch, see parallel/mesh
     shards = math.prod(sizes[axis] for axis in rows)
     heads = "model" if q_NxSxHxd.shape[2] % sizes.get("model", 1) == 0 else None
     spec = PartitionSpec(
@@ -50,6 +43,13 @@ def flash(
 
 
 def _local(q: jax.Array, k: jax.Array, v: jax.Array, scale: float) -> jax.Array:
+    # Imported here: Pallas takes a while, and most runs never ask for it.
+    from jax.experimental.pallas.ops.tpu.flash_attention import (
+        BlockSizes,
+        SegmentIds,
+        flash_attention,
+    )
+
     rows, tokens = q.shape[:2]
     padded = -(-tokens // _TILE) * _TILE
     q, k, v = (

@@ -233,7 +233,7 @@ class ResNet3D(nn.Module):
         base = round(64 * self.width)
         x = clip_BxTxHxWx3 if clip_BxTxHxWx3.ndim == 5 else clip_BxTxHxWx3[:, None]
         x = normalize(x, self.normalization)
-        stem_fields = conv_bn | {"pooled": self.stem_pool}
+        stem_fields: dict[str, Any] = conv_bn | {"pooled": self.stem_pool}
         stem = ConvBN(base, self.stem_kernel, self.stem_strides, name="stem", **stem_fields)
         x = stem(x, train, valid)
         x = x if self.stem_pool else nn.relu(x)
