@@ -103,6 +103,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
         repeated(pathlib.Path(asked.data.manifest), arguments.repeat, listed)
         asked.data.update(manifest=str(listed), label_column="label", split_column="split")
         asked.data.test_split = ""
+        asked.eval.update(frames=arguments.frames, size=arguments.size)
         opened = open_checkpoint(asked, arguments.workdir)
         evaluation, source = opened.config.eval, sources_of(opened.config).train
         views = evaluation.clips * evaluation.crops
@@ -141,6 +142,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", type=pathlib.Path, required=True, help="a finished run")
     parser.add_argument("--repeat", type=int, default=4, help="times that each video is embedded")
+    parser.add_argument("--frames", type=int, default=0, help="of a clip; 0 = the run's")
+    parser.add_argument("--size", type=int, default=0, help="of a frame; 0 = the run's")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=pathlib.Path, help="where to write the figures")
     arguments = parser.parse_args()
