@@ -35,9 +35,11 @@ FORWARDS = 8  # batches of the network alone
 def repeated(manifest: pathlib.Path, times: int, target: pathlib.Path) -> None:
     """Lists the same videos several times over, without classes and splits."""
     with manifest.open(newline="", encoding="utf-8") as file:
-        paths = [str(manifest.resolve().parent / row["path"]) for row in csv.DictReader(file)]
+        paths = [row["path"] for row in csv.DictReader(file)]
+    # A file may be listed again only as another segment: a millisecond shorter each time.
+    rows = [(path, f"{turn / 1000}") for turn in range(times) for path in paths]
     with target.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("path",), *((path,) for path in paths * times)])
+        csv.writer(file).writerows([("path", "start"), *rows])
 
 
 def decoding(opened, source, size: int) -> tuple[float, dict[str, np.ndarray]]:
@@ -100,7 +102,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
     asked = config_of(arguments.workdir)
     with tempfile.TemporaryDirectory() as folder:
         listed = pathlib.Path(folder) / "videos.csv"
-        repeated(pathlib.Path(asked.data.manifest), arguments.repeat, listed)
+        manifest = pathlib.Path(asked.data.manifest)
+        repeated(manifest, arguments.repeat, listed)
+        asked.data.root = asked.data.root or str(manifest.resolve().parent)
         asked.data.update(manifest=str(listed), label_column="label", split_column="split")
         asked.data.test_split = ""
         asked.eval.update(frames=arguments.frames, size=arguments.size)
