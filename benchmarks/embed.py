@@ -35,9 +35,11 @@ FORWARDS = 8  # batches of the network alone
 def repeated(manifest: pathlib.Path, times: int, target: pathlib.Path) -> None:
     """Lists the same videos several times over, without classes and splits."""
     with manifest.open(newline="", encoding="utf-8") as file:
-        paths = [str(manifest.resolve().parent / row["path"]) for row in csv.DictReader(file)]
+        paths = [row["path"] for row in csv.DictReader(file)]
+    # A file may be listed again only as another segment: a millisecond shorter each time.
+    rows = [(path, f"{turn / 1000}") for turn in range(times) for path in paths]
     with target.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("path",), *((path,) for path in paths * times)])
+        csv.writer(file).writerows([("path", "start"), *rows])
 
 
 def decoding(opened, source, size: int) -> tuple[float, dict[str, np.ndarray]]:
@@ -100,9 +102,12 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
     asked = config_of(arguments.workdir)
     with tempfile.TemporaryDirectory() as folder:
         listed = pathlib.Path(folder) / "videos.csv"
-        repeated(pathlib.Path(asked.data.manifest), arguments.repeat, listed)
+        manifest = pathlib.Path(asked.data.manifest)
+        repeated(manifest, arguments.repeat, listed)
+        asked.data.root = asked.data.root or str(manifest.resolve().parent)
         asked.data.update(manifest=str(listed), label_column="label", split_column="split")
         asked.data.test_split = ""
+        asked.eval.update(frames=arguments.frames, size=arguments.size)
         opened = open_checkpoint(asked, arguments.workdir)
         evaluation, source = opened.config.eval, sources_of(opened.config).train
         views = evaluation.clips * evaluation.crops
@@ -141,6 +146,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", type=pathlib.Path, required=True, help="a finished run")
     parser.add_argument("--repeat", type=int, default=4, help="times that each video is embedded")
+    parser.add_argument("--frames", type=int, default=0, help="of a clip; 0 = the run's")
+    parser.add_argument("--size", type=int, default=0, help="of a frame; 0 = the run's")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=pathlib.Path, help="where to write the figures")
     arguments = parser.parse_args()
