@@ -230,7 +230,7 @@ def make_embed(method: Method, mesh: Mesh) -> Callable[[Variables, dict[str, np.
     axis. Of several processes each embeds a batch of its own, of equal shape, at the same time.
     """
     jitted = jax.jit(
-        method.embed,
+        in_mesh(mesh)(method.embed),
         in_shardings=(None, batch_sharding(mesh)),  # variables stay where they are
         out_shardings=batch_sharding(mesh),
     )

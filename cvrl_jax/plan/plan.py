@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from cvrl_jax.describe import state_table
 from cvrl_jax.methods import create_method
+from cvrl_jax.models import MODELS, TokenTower
 from cvrl_jax.parallel.describe import sharding_table, split_over
 from cvrl_jax.parallel.mesh import mesh_shape
 from cvrl_jax.plan.chips import Topology
@@ -128,12 +129,15 @@ def _memory_here(device: Any) -> int | None:
 
 
 def _nothing_twice(config: ConfigDict) -> ConfigDict:
-    """The config without what computes anything again to save memory."""
+    """The config without what computes anything again, or more, to save memory or its traffic."""
     plain = config.copy_and_resolve_references()
     plain.parallel.update(chunks=1, accumulate=1)
     for section in towers(plain).values():
         if "remat" in section:
             section.remat = "none"
+        tower = MODELS[section.name].tower
+        if "lowering" in tower.__dataclass_fields__:
+            section.lowering = "fused" if issubclass(tower, TokenTower) else "direct"
     return plain
 
 
