@@ -5,15 +5,13 @@ The interface is that of CLU's metric writers, so one of those can be used in pl
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import math
 import os
 import pathlib
-import sys
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, SupportsFloat
 
 from data_pipelines.errors import UserError
@@ -92,8 +90,8 @@ class TensorBoardWriter:
 
     def __init__(self, folder: str | os.PathLike[str], resume_step: int = 0) -> None:
         """Writes into `folder`; TensorBoard then hides earlier events after `resume_step`."""
-        with _without_torch():
-            from tensorboardX import SummaryWriter
+        # Where there is a torch, this imports it, for seconds.
+        from tensorboardX import SummaryWriter
 
         purge = resume_step + 1 if resume_step else None
         self._writer = SummaryWriter(os.fspath(folder), purge_step=purge)
@@ -107,19 +105,6 @@ class TensorBoardWriter:
 
     def close(self) -> None:
         self._writer.close()
-
-
-@contextlib.contextmanager
-def _without_torch() -> Iterator[None]:
-    """Hides PyTorch, which tensorboardX would import, for seconds, and can do without."""
-    hidden = "torch" not in sys.modules
-    if hidden:
-        sys.modules["torch"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        if hidden:
-            del sys.modules["torch"]
 
 
 class WandbWriter:
