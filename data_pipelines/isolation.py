@@ -14,12 +14,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, TimeoutError
+from concurrent.futures import BrokenExecutor, Future, TimeoutError
 from multiprocessing import resource_tracker
 from typing import Any, Generic, TypeVar
 
 import cv2
 import pebble
+
+from data_pipelines.errors import UserError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -54,39 +56,45 @@ class IsolatedPool(Generic[T, R]):
     """
 
     def __init__(self, function: Callable[[T], R], workers: int, timeout: float) -> None:
-        self._workers, self._timeout = workers, timeout
-        self._pool = pebble.ProcessPool(
-            max_workers=workers,
-            initializer=_install,
-            initargs=(function,),
-            context=multiprocessing.get_context("spawn"),
-        )
+        self._function, self._workers, self._timeout = function, workers, timeout
         self._replacing = False  # whether a process was killed or died, and another is starting
-        with _signals_kept_from_children():
-            self._wait_until_started(_START_S)
+        self._broken = 0  # pools since the last result
+        self._pool = self._start()
 
     def submit(self, argument: T) -> Future:
-        """Schedules the function; hand the future to `result`."""
+        """Schedules the function; hand the future to `result`.
+
+        Raises:
+          UserError: processes die again and again while they have nothing to do.
+        """
+        if not self._pool.active:  # a process died while all were idle, and Pebble gave up
+            self._start_again()
         return self._pool.schedule(_call, args=(argument,), timeout=self._timeout)
 
     def result(self, argument: T, future: Future) -> R | Lost:
         """Waits for what `submit` of the same argument returned; tries again where a process died.
 
         Raises:
+          UserError: see `submit`.
           Exception: whatever the function raised.
         """
-        for attempt in range(1, ATTEMPTS + 1):
+        attempt = 0
+        while True:
             try:
-                return future.result()
+                result = future.result()
+                self._broken = 0
+                return result
+            except BrokenExecutor:  # it never began
+                future = self.submit(argument)
             except TimeoutError:
                 self._replacing = True
                 return Lost(f"reading it took more than {self._timeout:g} s and was given up")
             except pebble.ProcessExpired as error:
                 self._replacing = True
+                attempt += 1
                 if attempt == ATTEMPTS:
                     return Lost(f"its decoder crashed {ATTEMPTS} times ({_death(error.exitcode)})")
                 future = self.submit(argument)
-        raise AssertionError
 
     def map(self, arguments: Iterable[T], ahead: int = 8) -> Iterator[tuple[T, R | Lost]]:
         """Yields (argument, result or `Lost`) in the order of `arguments`, drawn as results are.
@@ -107,16 +115,38 @@ class IsolatedPool(Generic[T, R]):
     def close(self) -> None:
         """Stops the processes; running tasks are lost."""
         if self._replacing:
-            with contextlib.suppress(TimeoutError, pebble.ProcessExpired):
-                self._wait_until_started(_REPLACE_S)
+            with contextlib.suppress(TimeoutError, pebble.ProcessExpired, RuntimeError):
+                self._wait_until_started(self._pool, _REPLACE_S)
         self._pool.stop()
         self._pool.join()
 
-    def _wait_until_started(self, seconds: float) -> None:
+    def _start(self) -> pebble.ProcessPool:
+        pool = pebble.ProcessPool(
+            max_workers=self._workers,
+            initializer=_install,
+            initargs=(self._function,),
+            context=multiprocessing.get_context("spawn"),
+        )
+        with _signals_kept_from_children():
+            self._wait_until_started(pool, _START_S)
+        return pool
+
+    def _start_again(self) -> None:
+        self._broken += 1
+        if self._broken > ATTEMPTS:
+            raise UserError(
+                f"processes that read videos died {self._broken} times while they were idle: "
+                "something kills them; is there enough memory? data.workers=1 needs the least"
+            )
+        self._pool.stop()
+        self._pool.join()
+        self._pool = self._start()
+
+    def _wait_until_started(self, pool: pebble.ProcessPool, seconds: float) -> None:
         # Those that are still starting when the pool is closed would complain.
         ready: set[int] = set()
         while len(ready) < self._workers:
-            polls = [self._pool.schedule(_say_ready) for _ in range(self._workers)]
+            polls = [pool.schedule(_say_ready) for _ in range(self._workers)]
             ready |= {poll.result(timeout=seconds) for poll in polls}
 
     def __enter__(self) -> IsolatedPool[T, R]:

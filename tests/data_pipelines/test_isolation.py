@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -6,6 +7,7 @@ import time
 
 import pytest
 
+from data_pipelines.errors import UserError
 from data_pipelines.isolation import IsolatedPool, Lost, isolated_map
 
 
@@ -37,6 +39,35 @@ def test_errors_of_the_function_are_raised():
         pytest.raises(ValueError, match="minus three"),
     ):
         pool.result(-3, pool.submit(-3))
+
+
+def kill_one_idle_process() -> None:
+    """And waits until the pool has seen it."""
+    victim = multiprocessing.active_children()[0]
+    victim.kill()
+    victim.join()
+    time.sleep(0.5)
+
+
+def test_a_process_that_dies_idle_is_replaced():
+    with IsolatedPool(square, workers=2, timeout=5) as pool:
+        waiting = [(n, pool.submit(n)) for n in (2, 3)]
+        assert [pool.result(*each) for each in waiting] == [4, 9]
+        for number in (4, 5):
+            kill_one_idle_process()
+            waiting = [(n, pool.submit(n)) for n in range(number)]
+            assert [pool.result(*each) for each in waiting] == [n * n for n in range(number)]
+
+
+def test_processes_that_die_idle_for_ever_are_given_up():
+    with IsolatedPool(square, workers=1, timeout=5) as pool:
+        kill_one_idle_process()
+        pool.submit(1)
+        kill_one_idle_process()
+        pool.submit(1)
+        kill_one_idle_process()
+        with pytest.raises(UserError, match="died 3 times while they were idle"):
+            pool.submit(1)
 
 
 PARENT = """
