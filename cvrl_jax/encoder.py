@@ -117,8 +117,9 @@ class Encoder:
 
         Raises:
           BadVideo: a file cannot be read.
-          UserError: the array is something else than clips for this encoder.
+          UserError: the array is something else than clips for this encoder, or a number below 1.
         """
+        _check_positive(clips=clips, batch_size=batch_size)
         if isinstance(videos, np.ndarray | jax.Array):
             clips_NxTxHxWx3 = self._checked(np.asarray(videos))
             parts = [
@@ -128,6 +129,9 @@ class Encoder:
         elif isinstance(videos, str | os.PathLike):
             raise UserError(f"embed takes a list of files: embed([{os.fspath(videos)!r}])")
         else:
+            videos = list(videos)
+            if any(isinstance(video, np.ndarray | jax.Array) for video in videos):
+                raise UserError("embed takes one array of clips, not several: numpy.stack them")
             paths = [os.path.expanduser(os.fspath(path)) for path in videos]
             parts = self._of_files(paths, clips, batch_size)
         return np.concatenate([np.zeros((0, self.feature_size), np.float32), *parts])
@@ -152,8 +156,9 @@ class Encoder:
 
         Raises:
           BadVideo: the file cannot be read.
-          UserError: `every` is not above 0.
+          UserError: `every` is not above 0, or `batch_size` below 1.
         """
+        _check_positive(batch_size=batch_size)
         if every is not None and not every > 0:
             raise UserError(f"every = {every} must be above 0 seconds")
         path = os.path.expanduser(os.fspath(path))
@@ -226,3 +231,9 @@ class Encoder:
         if 0 < count < rows:
             clips = np.concatenate([clips, np.zeros((rows - count, *clips.shape[1:]), np.uint8)])
         return np.asarray(self._jitted(self.params, clips), np.float32)[:count]
+
+
+def _check_positive(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 1:
+            raise UserError(f"{name} = {number} must be at least 1")

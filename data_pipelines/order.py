@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import grain
 import numpy as np
@@ -14,6 +14,7 @@ from data_pipelines.errors import UserError
 from data_pipelines.examples import PADDING
 from data_pipelines.loading import Ticket
 from data_pipelines.sources.mixture import Mixture
+from data_pipelines.suggest import nearest
 from data_pipelines.video import Source
 
 LastBatch = Literal["drop", "pad"]
@@ -52,6 +53,13 @@ class TrainOrder:
         last_batch: LastBatch = "drop",
     ) -> None:
         index, count = host
+        if batch_size < 1:
+            raise UserError(f"batch_size = {batch_size} must be at least 1")
+        if not 0 <= index < count:
+            raise UserError(f"host = {host} must be (index, count) with 0 <= index < count")
+        if last_batch not in get_args(LastBatch):
+            known = nearest(str(last_batch), get_args(LastBatch))
+            raise UserError(f"last_batch = {last_batch!r} is unknown; {known}")
         if batch_size % count:
             raise UserError(
                 f"batch_size = {batch_size} is not divisible by {count} hosts; set "

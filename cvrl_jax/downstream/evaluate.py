@@ -135,7 +135,9 @@ def _judge(opened: Opened, workdir: pathlib.Path, overwrite: bool) -> _Round:
         results = evaluate(network, sources, config, frozen)
         if results is None:
             why = sources.no_test_because or (
-                f"no labelled video of {sources.train.name} can be read; the log names the reasons"
+                f"no labelled video of {sources.train.name} can be read, or none of "
+                f"{sources.test.name if sources.test else 'its test split'}; the log names the "
+                "reasons"
             )
             raise UserError(f"nothing to evaluate on: {why}")
         health = dict(results.health)

@@ -28,7 +28,8 @@ def is_video(name: str, extensions: tuple[str, ...] = EXTENSIONS) -> bool:
 def videos_below(folder: str | pathlib.Path, extensions: tuple[str, ...] = EXTENSIONS) -> list[str]:
     """Returns the videos in a folder and below it, relative to it, sorted.
 
-    Hidden files and folders are passed over, and links to folders are not followed.
+    Hidden files and folders are passed over. Links to folders are followed where they lead out of
+    the folder: whether what lies there may be read is the source's to say, and it says so of each.
 
     Raises:
       UserError: a folder cannot be listed.
@@ -36,12 +37,28 @@ def videos_below(folder: str | pathlib.Path, extensions: tuple[str, ...] = EXTEN
     # Plain strings: hundreds of thousands of videos are common, and pathlib is slow.
     top = str(folder)
     found = []
-    for place, folders, files in os.walk(top, onerror=_refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    entered = {os.path.realpath(top)}
+    for place, folders, files in os.walk(top, onerror=_refuse, followlinks=True):
+        folders[:] = [
+            name
+            for name in sorted(folders)
+            if not name.startswith(".") and _is_to_enter(os.path.join(place, name), entered)
+        ]
         inside = os.path.relpath(place, top).replace(os.sep, "/")
         prefix = "" if inside == "." else f"{inside}/"
         found += [prefix + name for name in files if is_video(name, extensions)]
     return sorted(found)
+
+
+def _is_to_enter(folder: str, entered: set[str]) -> bool:
+    """Not a link into a folder, or to one above, that the walk comes through by itself."""
+    if not os.path.islink(folder):
+        return True
+    real = os.path.realpath(folder)
+    if any(os.path.commonpath([real, other]) in (real, other) for other in entered):
+        return False
+    entered.add(real)
+    return True
 
 
 class VideosByName:

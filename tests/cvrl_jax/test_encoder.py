@@ -89,6 +89,7 @@ def test_apply_is_differentiable_and_leaves_statistics_alone(encoder):
         (np.zeros((1, 4, 20, 16, 3), np.uint8), r"\[1, 4, 20, 16, 3\], but r3d10 .* of cvrl takes"),
         (np.zeros((4, 16, 16, 3), np.uint8), r"\['N', 4, 16, 16, 3\]"),
         ("a.mp4", r"embed\(\['a.mp4'\]\)"),
+        ([np.zeros((4, 16, 16, 3), np.uint8)] * 2, "one array of clips, not several"),
     ],
 )
 def test_what_is_no_list_of_clips_or_files(encoder, videos, says):
@@ -104,6 +105,10 @@ def test_a_file_that_cannot_be_read_is_named(encoder, video, tmp_path):
         encoder.embed_windows(tmp_path / "missing.mp4")
     with pytest.raises(UserError, match="every"):
         encoder.embed_windows(video, every=0)
+    with pytest.raises(UserError, match="batch_size = 0 must be at least 1"):
+        encoder.embed_windows(video, batch_size=0)
+    with pytest.raises(UserError, match="clips = 0 must be at least 1"):
+        encoder.embed([video], clips=0)
 
 
 def test_a_description_survives_json_and_refuses_others(encoder):

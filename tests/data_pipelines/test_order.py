@@ -122,6 +122,19 @@ def test_parts_that_cannot_fill_their_share_are_refused() -> None:
         TrainOrder(shapes(20), 9, 0, (0, 2))
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "host", "last_batch", "says"),
+    [
+        (0, (0, 1), "drop", "batch_size = 0 must be at least 1"),
+        (4, (4, 4), "drop", r"host = \(4, 4\) must be \(index, count\)"),
+        (4, (0, 1), "drap", "last_batch = 'drap' is unknown; did you mean 'drop'"),
+    ],
+)
+def test_what_no_order_can_have_is_refused(batch_size, host, last_batch, says) -> None:
+    with pytest.raises(UserError, match=says):
+        TrainOrder(shapes(20), batch_size, 0, host, last_batch)
+
+
 def test_another_seed_is_another_order() -> None:
     first, second = (batches(TrainOrder(shapes(40), 8, seed, (0, 1)), 2) for seed in (0, 1))
     assert [t.index for t in first[0]] != [t.index for t in second[0]]

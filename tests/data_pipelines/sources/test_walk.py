@@ -16,6 +16,17 @@ def test_videos_of_all_depths_in_order(tmp_path: pathlib.Path, touch) -> None:
     assert videos_below(tmp_path / "a") == ["b/d e.MKV", "c.webm"]
 
 
+def test_links_to_folders_elsewhere_are_followed_once_and_no_loop(
+    tmp_path: pathlib.Path, touch
+) -> None:
+    touch(tmp_path, "here/a/1.mp4", "there/2.mp4", "there/deep/3.mp4")
+    here = tmp_path / "here"
+    for name, target in {"b": "../there", "c": "../there/deep", "d": "..", "e": "a"}.items():
+        (here / name).symlink_to(target)
+    (tmp_path / "there" / "back").symlink_to("../here")
+    assert videos_below(here) == ["a/1.mp4", "b/2.mp4", "b/deep/3.mp4"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may list any folder")
 def test_a_folder_that_cannot_be_listed(tmp_path: pathlib.Path, touch) -> None:
     touch(tmp_path, "a/b.mp4")
