@@ -59,8 +59,8 @@ def create_optimizer(
         peak = config.base_learning_rate * batch_size / 256
     schedule = warmup_cosine(peak, config.warmup_steps, total_steps, config.schedule)
 
-    def update(gradients: Any, state: Any, params: Any = None, *, schedule: Partial) -> Any:
-        return _with_schedule(config, schedule).update(gradients, state, params)
+    def update(updates: Any, state: Any, params: Any = None, **arguments: Any) -> Any:
+        return _with_schedule(config, arguments["schedule"]).update(updates, state, params)
 
     init = _with_schedule(config, schedule).init
     return optax.GradientTransformationExtraArgs(init, update), schedule
