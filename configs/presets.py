@@ -31,7 +31,7 @@ def apply_preset(config: ConfigDict, preset: str) -> ConfigDict:
 
 def _tiny(config: ConfigDict) -> None:
     """Minutes on two CPU cores, on the built-in videos."""
-    config.update(batch_size=32, steps=500)
+    config.update(batch_size=32, steps=650)
     config.data.update(
         frames=8, stride=3.0, size=32, train_videos=1024, test_videos=384, crop_area=(0.5, 1.0)
     )
