@@ -24,8 +24,13 @@ def rules_of(config: ConfigDict) -> Rules:
 
 
 def step_options(config: ConfigDict) -> dict[str, int]:
-    """How the train step goes through a batch: the keyword arguments of `make_train_step`."""
-    return {"chunks": config.parallel.chunks, "accumulate": config.parallel.accumulate}
+    """Length of the run and how its step goes through a batch: keywords of `make_train_step`."""
+    parallel = config.parallel
+    return {
+        "steps": config.steps,
+        "chunks": parallel.chunks,
+        "accumulate": parallel.accumulate,
+    }
 
 
 def check_layout(config: ConfigDict, method: Method, devices: int) -> dict[str, int]:

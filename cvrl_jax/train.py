@@ -127,14 +127,7 @@ def _fit(
     rules = rules_of(config)
     optimizer, schedule = create_optimizer(config.optimizer, config.steps, config.batch_size)
     step_fn = make_train_step(
-        method,
-        optimizer,
-        schedule,
-        config.seed,
-        mesh,
-        rules,
-        steps=config.steps,
-        **step_options(config),
+        method, optimizer, schedule, config.seed, mesh, rules, **step_options(config)
     )
     network = make_network(method, mesh, config.eval.batch_size)
     bad = BadExamples(

@@ -38,10 +38,7 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        x_BxC: jax.Array,
-        train: bool,
-        valid_B: jax.Array | None = None,
+        self, x_BxC: jax.Array, train: bool, valid_B: jax.Array | None = None
     ) -> jax.Array:
         """Normalise by the batch when training, by the running statistics otherwise.
 

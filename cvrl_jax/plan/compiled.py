@@ -80,14 +80,7 @@ def compile_step(config: ConfigDict, devices: list[Any], memory: int | None) -> 
     optimizer, schedule = create_optimizer(config.optimizer, config.steps, config.batch_size)
     rules = rules_of(config)
     step = make_train_step(
-        method,
-        optimizer,
-        schedule,
-        config.seed,
-        mesh,
-        rules,
-        steps=config.steps,
-        **step_options(config),
+        method, optimizer, schedule, config.seed, mesh, rules, **step_options(config)
     )
     batch = abstract_batch(method.inputs, config.batch_size, mesh)
     state = abstract_state(method, optimizer, mesh, rules)
