@@ -6,9 +6,11 @@ Command:
 Forward, backward and update of 4 clips of 16 x 112 x 112, float32, on two cores and two threads of
 one process; batch normalisation uses the batch. Rivals, of equal depth, widths, windows, strides:
 pytorchvideo's `create_resnet`, torchvision's `r3d_18` and transformers' VideoMAE, each with clips
-and weights in both memory formats, the better of which counts. All take turns; a ratio is the
-median over rounds of the two times of a round. Memory is the peak, in a step, of a process of its
-own, over what it held before the network was made. Rivals: pip install -e '.[bench]'.
+and weights in both memory formats, the better of which counts. Each side is a process of its own;
+they take turns of five steps, whose first is not counted: what the others did to the caches and
+the memory is no part of it. A ratio is the median over rounds of the two median times of a round.
+Memory is the peak in a step over what the process held before the network was made. Rivals:
+pip install -e '.[bench]'.
 
 BENCH_THREADS=1 in the environment gives either side one core, which other load disturbs least.
 
@@ -26,6 +28,7 @@ import multiprocessing
 import pathlib
 import time
 from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
 from typing import Any
 
 from side_by_side import THREADS, Step, about, peak_bytes, pin, ratio, resident, seconds
@@ -44,6 +47,8 @@ from cvrl_jax.models import count_parameters, create_model  # noqa: E402
 torch = import_torch()
 
 RATE = 1e-4
+TURN = 4
+"""Steps of a turn that are counted."""
 FORMATS = ("contiguous", "channels_last_3d")
 
 
@@ -202,26 +207,32 @@ def make(name: str, side: str, shape: Sequence[int]) -> tuple[Step, dict[str, fl
     return ours(case, clips) if side == "ours" else theirs(case, clips, side)
 
 
-def peak_mb(name: str, side: str, shape: Sequence[int]) -> float:
-    """MB that a side needs; to be called in a process of its own."""
+def serve(orders: Connection, name: str, side: str, shape: Sequence[int]) -> None:
+    """One side in a process of its own: sends what is known of it, then its time in each turn."""
     torch.set_num_threads(THREADS)
     before = resident()
-    step, _ = make(name, side, shape)
+    step, seen = make(name, side, shape)
     step()
-    return peak_bytes(step, before) / 1e6
+    orders.send({**seen, "peak_mb": peak_bytes(step, before) / 1e6})
+    while orders.recv():
+        orders.send(float(np.median(seconds([step], TURN))))
 
 
 def measure(name: str, shape: Sequence[int], rounds: int) -> tuple[float, dict[str, Any]]:
     """Ratio to the better of the rival's formats, and the figures of each."""
-    steps, figures = [], {}
+    context, orders, figures = multiprocessing.get_context("spawn"), {}, {}
     for side in ("ours", *FORMATS):
-        with multiprocessing.get_context("spawn").Pool(1) as own:
-            peak = own.apply(peak_mb, (name, side, shape))
-        step, seen = make(name, side, shape)
-        figures[side] = {**seen, "peak_mb": peak}
-        steps.append(step)
-    taken = seconds(steps, rounds)
+        orders[side], theirs = context.Pipe()
+        context.Process(target=serve, args=(theirs, name, side, shape), daemon=True).start()
+        theirs.close()  # so that the end of its process is heard
+        figures[side] = orders[side].recv()
+    taken = np.empty((rounds, len(orders)))
+    for row in taken:
+        for place, side in enumerate(orders):
+            orders[side].send(True)
+            row[place] = orders[side].recv()
     for side, column in zip(figures, taken.T, strict=True):
+        orders[side].send(False)
         figures[side] |= {"seconds": float(np.median(column)), "rounds": column.tolist()}
     better = 1 + int(np.median(taken[:, 1:], axis=0).argmin())
     return ratio(taken[:, 0], taken[:, better]), figures
@@ -231,13 +242,12 @@ def main() -> None:
     """Parses the command line, measures, prints, writes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=pathlib.Path, help="where to write the figures")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=sorted(CASES), help="one of the networks")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--size", type=int, default=112, help="height and width in pixels")
     arguments = parser.parse_args()
-    torch.set_num_threads(THREADS)
     figures: dict[str, Any] = about("torch", "torchvision", "pytorchvideo", "transformers")
     shape = (arguments.batch, arguments.frames, arguments.size, arguments.size, 3)
     figures["shape"] = shape

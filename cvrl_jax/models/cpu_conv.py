@@ -1,6 +1,8 @@
-"""2-D convolution and matrix product whose gradients suit XLA's CPU backend.
+"""2-D convolution and matrix product whose arithmetic suits XLA's CPU backend.
 
-Values are XLA's own. The gradients are the same sums in another order:
+Values are XLA's own, except that narrow images with few channels are laid side by side: XLA gives a
+convolution of few columns x channels to one thread. The gradients are the same sums in another
+order:
 - of the weights, as matrix products over a few images at a time, which stay in the cache; XLA makes
   one convolution with a window as large as the image, and transposes all images for it;
 - of the input of a strided convolution, as one dense convolution for each residue of the stride;
@@ -20,6 +22,7 @@ Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]
 
 _CHUNK_BYTES = 8 << 20  # of shifted images side by side: what the caches of a core or two hold
+_FEW_OUTPUTS, _WIDE = 64, 64 * 112  # XLA uses one thread for fewer columns x channels than this
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
@@ -64,7 +67,24 @@ def conv2d(x_NxHxWxI: jax.Array, w_hxwxIxO: jax.Array, strides: Pair, pads: Pads
 
 
 def _convolve(x: jax.Array, w: jax.Array, strides: Pair, pads: Pads) -> jax.Array:
-    return jax.lax.conv_general_dilated(x, w, strides, pads, dimension_numbers=_LAYOUT)
+    """The convolution, of images side by side where one alone has too few columns x channels."""
+    images, _, width, channels = x.shape
+    outputs, kernel, stride = w.shape[3], w.shape[1], strides[1]
+    left, right = pads[1]
+    columns = (width + left + right - kernel) // stride + 1
+    wanted = -(-_WIDE // (columns * outputs)) if outputs <= _FEW_OUTPUTS else 1
+    beside = next((n for n in range(wanted, 2 * wanted) if images % n == 0), 1)
+    conv = functools.partial(jax.lax.conv_general_dilated, dimension_numbers=_LAYOUT)
+    if beside == 1:
+        return conv(x, w, strides, pads)
+    # The zeros left of an image are those right of the one before it as well.
+    room = -(-(width + max(left, right)) // stride) * stride
+    x = jnp.pad(x, [(0, 0), (0, 0), (left, room - width - left), (0, 0)])
+    x = x.reshape(-1, beside, x.shape[1], room, channels).swapaxes(1, 2)
+    x = x.reshape(*x.shape[:2], -1, channels)
+    y = conv(x, w, strides, (pads[0], (0, max(kernel - stride, 0))))
+    y = y.reshape(*y.shape[:2], beside, -1, outputs)[:, :, :, :columns].swapaxes(1, 2)
+    return y.reshape(images, -1, columns, outputs)
 
 
 def _conv_forward(x: jax.Array, w: jax.Array, strides: Pair, pads: Pads) -> tuple:
@@ -73,16 +93,17 @@ def _conv_forward(x: jax.Array, w: jax.Array, strides: Pair, pads: Pads) -> tupl
 
 def _conv_backward(strides: Pair, pads: Pads, saved: tuple, g: jax.Array) -> tuple:
     x, w = saved
-    conv = functools.partial(_convolve, strides=strides, pads=pads)
     if strides == (1, 1):
-        (dx,) = jax.vjp(lambda x: conv(x, w), x)[1](g)
+        (kh, kw), (top, bottom), (left, right) = w.shape[:2], *pads
+        around = ((kh - 1 - top, kh - 1 - bottom), (kw - 1 - left, kw - 1 - right))
+        dx = _convolve(g, w[::-1, ::-1].swapaxes(2, 3), strides, around)
     else:
         dx = _strided_input_gradient(x.shape, w, g, strides, pads)
     # Over a mesh every round of a loop would end in a sum over the devices: one sum instead.
     if traced_for_one_device():
         dw = _weight_gradient(x, w, g, strides, pads)
     else:
-        (dw,) = jax.vjp(lambda w: conv(x, w), w)[1](g)
+        (dw,) = jax.vjp(lambda w: _convolve(x, w, strides, pads), w)[1](g)
     return dx, dw
 
 
@@ -136,8 +157,7 @@ def _strided_input_gradient(
             (taps.shape[0] - 1, rows - height),
             (taps.shape[1] - 1, columns - width),
         ]
-        layout = ("NHWC", "HWOI", "NHWC")
-        return jax.lax.conv_general_dilated(g, taps, (1, 1), around, dimension_numbers=layout)
+        return _convolve(g, taps.swapaxes(2, 3), (1, 1), around)
 
     padded = jnp.stack(
         [jnp.stack([of_residue(i, j) for j in range(sw)], axis=3) for i in range(sh)], axis=2

@@ -38,6 +38,32 @@ def test_split_equals_direct_in_value_and_gradient(kernel, strides, padding):
         np.testing.assert_allclose(a, w, atol=1e-5 * np.abs(w).max())
 
 
+@pytest.mark.parametrize("frames", [2, 3, 5])
+def test_two_frames_at_once_are_the_sum_in_float64(frames):
+    """Also for an odd number of frames, whose last has a partner that is thrown away."""
+    x = np.random.default_rng(0).normal(size=(1, frames + 2, 6, 6, 3)).astype("f4")
+    weights = np.random.default_rng(1).normal(size=(3, 3, 3, 3, 4)).astype("f4")
+    windows = np.lib.stride_tricks.sliding_window_view(x.astype("f8"), (3, 3, 3), (1, 2, 3))
+    wanted = np.einsum("bthwcijk,ijkco->bthwo", windows, weights.astype("f8"))
+    actual = split_conv3d(x, weights, (1, 1, 1), [(0, 0)] * 3)
+    np.testing.assert_allclose(actual, wanted, atol=2e-5)  # of numbers up to 30
+
+
+@pytest.mark.parametrize("images", [2, 3, 4])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "pads"), [(3, 1, (1, 1)), (7, 2, (2, 3)), (2, 1, (0, 1))]
+)
+def test_images_side_by_side_are_convolved_as_by_themselves(
+    images, kernel, stride, pads, monkeypatch
+):
+    monkeypatch.setattr(cpu_conv, "_WIDE", 32)  # two or more beside each other, of any of these
+    x = jax.random.normal(jax.random.key(0), (images, 6, 7, 3))
+    weights = jax.random.normal(jax.random.key(1), (kernel, kernel, 3, 4))
+    arguments = (weights, (stride, stride), (pads, pads))
+    wanted = jnp.concatenate([cpu_conv.conv2d(one[None], *arguments) for one in x])
+    np.testing.assert_allclose(cpu_conv.conv2d(x, *arguments), wanted, atol=2e-5)
+
+
 @pytest.mark.parametrize("most", [1, 2_000, 4_000])
 def test_weight_gradient_does_not_depend_on_the_chunks_of_images(most, monkeypatch):
     monkeypatch.setattr(cpu_conv, "_CHUNK_BYTES", most)  # 1, 2 and 3 of 6 images
