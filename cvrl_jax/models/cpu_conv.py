@@ -153,10 +153,10 @@ def _strided_input_gradient(
         taps = w[i::sh, j::sw][::-1, ::-1]
         if not taps.size:
             return jnp.zeros((images, rows, columns, cin), g.dtype)
-        around = [
+        around = (
             (taps.shape[0] - 1, rows - height),
             (taps.shape[1] - 1, columns - width),
-        ]
+        )
         return _convolve(g, taps.swapaxes(2, 3), (1, 1), around)
 
     padded = jnp.stack(

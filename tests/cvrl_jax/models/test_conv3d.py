@@ -45,7 +45,7 @@ def test_two_frames_at_once_are_the_sum_in_float64(frames):
     weights = np.random.default_rng(1).normal(size=(3, 3, 3, 3, 4)).astype("f4")
     windows = np.lib.stride_tricks.sliding_window_view(x.astype("f8"), (3, 3, 3), (1, 2, 3))
     wanted = np.einsum("bthwcijk,ijkco->bthwo", windows, weights.astype("f8"))
-    actual = split_conv3d(x, weights, (1, 1, 1), [(0, 0)] * 3)
+    actual = split_conv3d(jnp.asarray(x), jnp.asarray(weights), (1, 1, 1), [(0, 0)] * 3)
     np.testing.assert_allclose(actual, wanted, atol=2e-5)  # of numbers up to 30
 
 
