@@ -14,7 +14,7 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from cvrl_jax.parallel import hosts
-from cvrl_jax.saving import FREE_SPACE, context, first_line, lacking, settle
+from cvrl_jax.saving import FREE_SPACE, context, kind_and_first_line, lacking, settle
 from data_pipelines.errors import UserError
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "grain", "av", "numpy")
@@ -94,7 +94,7 @@ class Checkpoints:
         except Exception as error:  # Orbax passes on errors of many layers below it
             if hosts.is_loss(error):  # of another process, which told why
                 raise
-            raise self._failed(step, first_line(error)) from error
+            raise self._failed(step, kind_and_first_line(error)) from error
         self._saving = step
 
     def wait(self) -> None:
@@ -138,7 +138,7 @@ class Checkpoints:
             except UserError:
                 raise
             except Exception as error:  # damaged files fail in many ways
-                damage = first_line(error)
+                damage = kind_and_first_line(error)
             damage = next((found for found in hosts.gather(damage) if found), None)
             if damage:
                 log.warning(
@@ -244,8 +244,8 @@ def load_variables(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
             )
     except Exception as error:  # damaged files fail in many ways
         raise UserError(
-            f"checkpoint {path} cannot be read ({first_line(error)}); name another one with "
-            f"--checkpoint, there are {_steps_in(path.parent)} in {path.parent}"
+            f"checkpoint {path} cannot be read ({kind_and_first_line(error)}); name another one "
+            f"with --checkpoint, there are {_steps_in(path.parent)} in {path.parent}"
         ) from error
     return loaded["state"]["variables"], loaded["host"]
 

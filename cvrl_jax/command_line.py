@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from absl import flags
 from ml_collections import ConfigDict
 
-from data_pipelines.errors import UserError
+from data_pipelines.errors import UserError, first_line
 from data_pipelines.suggest import nearest
 
 _NEEDED = "--config=FILE.py is needed, e.g. --config=configs/cvrl_r3d50.py:tiny"
@@ -34,7 +34,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     except _PARSE_ERRORS as error:
         _raise_user_error_within(error)
         _check_fields(argv)
-        raise UserError(_first_line(error)) from error
+        raise UserError(first_line(error)) from error
 
 
 def _check_config_file(argv: Sequence[str]) -> None:
@@ -81,7 +81,7 @@ def _check_fields(argv: Sequence[str]) -> None:
     except _PARSE_ERRORS as error:
         _raise_user_error_within(error)
         raise UserError(
-            f"--config={value}: not an experiment ({_first_line(error)}); it needs a function "
+            f"--config={value}: not an experiment ({first_line(error)}); it needs a function "
             "get_config(), with one argument if a preset follows the colon"
         ) from error
     for arg in argv:
@@ -109,7 +109,3 @@ def _reads_as(kind: type, text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -22,7 +22,7 @@ import orbax.checkpoint as orbax
 from orbax.checkpoint import v1 as ocp
 
 from cvrl_jax.parallel import hosts
-from data_pipelines.errors import UserError
+from data_pipelines.errors import UserError, first_line
 
 FREE_SPACE = "free disk space and run the same command again"
 
@@ -84,7 +84,7 @@ def settle(pending: Any) -> str | None:
             error = ending.exception() if ending.done() else None
             if error is not None and hosts.is_loss(error):
                 raise error
-            said = hosts.gather([ending.done(), error and first_line(error)])
+            said = hosts.gather([ending.done(), error and kind_and_first_line(error)])
             failure = next((message for _, message in said if message), None)
             if failure or all(done for done, _ in said):
                 return failure
@@ -138,7 +138,6 @@ def full_disk_is_told() -> Iterator[None]:
         raise UserError(f"the disk is full{where}: {error.strerror}; {FREE_SPACE}") from error
 
 
-def first_line(error: BaseException) -> str:
+def kind_and_first_line(error: BaseException) -> str:
     """The kind of an error and the beginning of what it says."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+    return f"{type(error).__name__}: {first_line(error)}" if str(error) else type(error).__name__

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of another library says first, cut at 300 letters; its kind if it is mute."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
 class UserError(ValueError):
     """A request that cannot be met. Its one-line message says what, where, and how to fix it."""
 

@@ -13,7 +13,7 @@ from cvrl_jax.export import layouts, safetensors_file
 from cvrl_jax.export.files import import_extra
 from cvrl_jax.export.layouts import Layout
 from cvrl_jax.export.names import Named, check_same, listed
-from data_pipelines.errors import UserError
+from data_pipelines.errors import UserError, first_line
 
 _WRAPPINGS = ("model_state", "state_dict", "model")  # what training programs put weights under
 
@@ -96,10 +96,9 @@ def state_dict(path: pathlib.Path) -> Named:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of an archive, of its reader, of a refused pickle
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise UserError(
-            f"{path} cannot be read as weights ({reason}); code in it is never run: save the state "
-            "dict alone, best as safetensors"
+            f"{path} cannot be read as weights ({first_line(error)}); code in it is never run: "
+            "save the state dict alone, best as safetensors"
         ) from error
     while isinstance(state, dict) and any(key in state for key in _WRAPPINGS):
         state = next(state[key] for key in _WRAPPINGS if key in state)

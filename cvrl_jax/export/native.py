@@ -10,7 +10,7 @@ from orbax.checkpoint import v1 as ocp
 
 from cvrl_jax.description import Description
 from cvrl_jax.encoder import Encoder, Variables
-from data_pipelines.errors import UserError
+from data_pipelines.errors import UserError, first_line
 
 _ARRAYS = "variables"
 _DESCRIPTION = "encoder.json"
@@ -43,8 +43,7 @@ def read(folder: pathlib.Path) -> tuple[Description, Variables]:
         empty = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), metadata)
         return description, ocp.load(arrays, empty)
     except Exception as error:  # damaged files fail in many ways
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise UserError(
-            f"{folder}: its arrays cannot be read ({first}); copy the whole folder again, or "
-            "export the run again"
+            f"{folder}: its arrays cannot be read ({first_line(error)}); copy the whole folder "
+            "again, or export the run again"
         ) from error

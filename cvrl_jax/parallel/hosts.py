@@ -21,7 +21,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from cvrl_jax.stopped import Stopped
-from data_pipelines.errors import UserError
+from data_pipelines.errors import UserError, first_line
 
 GONE = 75
 """Exit status where another process of the run is gone (EX_TEMPFAIL: the same command goes on)."""
@@ -97,10 +97,9 @@ def _connect(coordinator: str | None, processes: int | None, process: int | None
             f"{' '.join(given)}, or --processes=1 for a run of this process alone"
         ) from error
     except RuntimeError as error:
-        first = (str(error).splitlines() or [""])[0]
         raise UserError(
-            f"the other processes cannot be reached ({first}); see that all of them are started, "
-            f"and that process 0 can be reached at {coordinator or 'its address'}"
+            f"the other processes cannot be reached ({first_line(error)}); see that all of them "
+            f"are started, and that process 0 can be reached at {coordinator or 'its address'}"
         ) from error
     return True
 
@@ -146,7 +145,7 @@ def ends_with_others() -> Iterator[None]:
             raise
         _leave(
             f"process {jax.process_index()} ends: another process of the run is gone "
-            f"({_first_line(error)}); start all of them again with the same command to go on from "
+            f"({first_line(error)}); start all of them again with the same command to go on from "
             "the last checkpoint",
             GONE,
         )
@@ -157,10 +156,6 @@ def is_loss(error: BaseException) -> bool:
     if jax.process_count() == 1:
         return False
     return not isinstance(error, UserError) and any(word in str(error) for word in _LOSSES)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _leave(message: str, status: int) -> None:

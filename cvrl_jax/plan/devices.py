@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from cvrl_jax.plan.chips import Topology
-from data_pipelines.errors import UserError
+from data_pipelines.errors import UserError, first_line
 
 
 def prepare_environment(topology: Topology) -> None:
@@ -47,15 +47,14 @@ def devices_of(topology: Topology) -> list[Any]:
         except Exception as error:  # of a plugin; all it says is in its message
             missing = "not installed" in str(error)
             advice = "pip install -e '.[plan]' brings the compiler" if missing else "other sizes?"
-            line = (str(error).strip().splitlines() or [""])[0]
-            raise UserError(f"--topology={topology.name}: {line}; {advice}") from error
+            raise UserError(f"--topology={topology.name}: {first_line(error)}; {advice}") from error
         return list(described.devices)
     try:
         found = jax.devices(topology.platform)
     except RuntimeError as error:
         raise UserError(
             f"--topology={topology.name}: JAX finds no {topology.platform} here "
-            f"({str(error).splitlines()[0]}); a TPU can be planned for without one"
+            f"({first_line(error)}); a TPU can be planned for without one"
         ) from error
     if topology.devices > len(found):
         raise UserError(

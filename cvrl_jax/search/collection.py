@@ -16,7 +16,7 @@ from cvrl_jax.config import from_plain
 from cvrl_jax.downstream.embed import ABOUT
 from cvrl_jax.evaluation.embeddings_table import vectors_in
 from cvrl_jax.evaluation.suite import sources_of
-from data_pipelines.errors import UserError
+from data_pipelines.errors import UserError, first_line
 from data_pipelines.video import Source
 
 _SPLITS = ("train", "test")
@@ -64,9 +64,8 @@ class Collection:
                 f"--workdir={folder}"
             ) from error
         except (OSError, ValueError, pa.ArrowException) as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise UserError(
-                f"{folder}: its tables cannot be read ({first}); embed again"
+                f"{folder}: its tables cannot be read ({first_line(error)}); embed again"
             ) from error
         rows = [split for split, table in tables.items() for _ in range(len(table))]
         if not rows:

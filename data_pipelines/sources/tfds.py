@@ -18,7 +18,7 @@ from PIL import Image
 
 from data_pipelines.decode import Limits, open_video
 from data_pipelines.decode.limits import DEFAULT
-from data_pipelines.errors import BadVideo, UserError
+from data_pipelines.errors import BadVideo, UserError, first_line
 from data_pipelines.sources.stored import StoredFrames
 from data_pipelines.suggest import nearest
 from data_pipelines.video import MissingVideo, Video, VideoInfo
@@ -156,7 +156,7 @@ def read_tfds(
     except (tfds.core.DatasetNotFoundError, NotImplementedError, ValueError) as error:
         raise UserError(
             f"{dataset} is not prepared as ArrayRecord in {data_dir or '~/tensorflow_datasets'} "
-            f"({str(error).strip().splitlines()[0]}): run {prepare}"
+            f"({first_line(error)}): run {prepare}"
         ) from error
     features = dict(builder.info.features)
     if video_column not in features:

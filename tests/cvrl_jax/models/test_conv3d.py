@@ -64,6 +64,21 @@ def test_images_side_by_side_are_convolved_as_by_themselves(
     np.testing.assert_allclose(cpu_conv.conv2d(x, *arguments), wanted, atol=2e-5)
 
 
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_split_is_exported_for_any_number_of_clips(frames, monkeypatch):
+    monkeypatch.setattr(cpu_conv, "_WIDE", 32)
+    (clips,) = jax.export.symbolic_shape("clips")
+    weights = jax.random.normal(jax.random.key(1), (3, 3, 3, 2, 4))
+
+    def conv(x):
+        return split_conv3d(x, weights, (1, 1, 1), [(1, 1)] * 3)
+
+    any_number = jax.ShapeDtypeStruct((clips, frames, 5, 5, 2), jnp.float32)
+    exported = jax.export.export(jax.jit(conv))(any_number)
+    x = jax.random.normal(jax.random.key(0), (3, *any_number.shape[1:]))
+    np.testing.assert_allclose(exported.call(x), conv(x), atol=1e-5)
+
+
 @pytest.mark.parametrize("most", [1, 2_000, 4_000])
 def test_weight_gradient_does_not_depend_on_the_chunks_of_images(most, monkeypatch):
     monkeypatch.setattr(cpu_conv, "_CHUNK_BYTES", most)  # 1, 2 and 3 of 6 images
