@@ -3,8 +3,8 @@
 Command:
   python benchmarks/step.py --json OUT.json
 
-Forward, backward and update of 4 clips of 16 x 112 x 112, float32, on two cores and two threads of
-one process; batch normalisation uses the batch. Rivals, of equal depth, widths, windows, strides:
+Forward, backward and update of 4 clips of 16 x 112 x 112, float32, on two cores and two threads;
+batch normalisation uses the batch. Rivals, of equal depth, widths, windows, strides:
 pytorchvideo's `create_resnet`, torchvision's `r3d_18` and transformers' VideoMAE, each with clips
 and weights in both memory formats, the better of which counts. Each side is a process of its own;
 they take turns of five steps, whose first is not counted: what the others did to the caches and

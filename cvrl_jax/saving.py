@@ -140,4 +140,5 @@ def full_disk_is_told() -> Iterator[None]:
 
 def kind_and_first_line(error: BaseException) -> str:
     """The kind of an error and the beginning of what it says."""
-    return f"{type(error).__name__}: {first_line(error)}" if str(error) else type(error).__name__
+    kind = type(error).__name__
+    return f"{kind}: {first_line(error)[:300]}" if str(error).strip() else kind

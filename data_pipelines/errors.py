@@ -4,8 +4,8 @@ from __future__ import annotations
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of another library says first, cut at 300 letters; its kind if it is mute."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    """What an error of another library says first, or its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 class UserError(ValueError):

@@ -97,8 +97,8 @@ def state_dict(path: pathlib.Path) -> Named:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of an archive, of its reader, of a refused pickle
         raise UserError(
-            f"{path} cannot be read as weights ({first_line(error)}); code in it is never run: "
-            "save the state dict alone, best as safetensors"
+            f"{path} cannot be read as weights ({first_line(error)[:200]}); code in it is never "
+            "run: save the state dict alone, best as safetensors"
         ) from error
     while isinstance(state, dict) and any(key in state for key in _WRAPPINGS):
         state = next(state[key] for key in _WRAPPINGS if key in state)

@@ -44,6 +44,6 @@ def read(folder: pathlib.Path) -> tuple[Description, Variables]:
         return description, ocp.load(arrays, empty)
     except Exception as error:  # damaged files fail in many ways
         raise UserError(
-            f"{folder}: its arrays cannot be read ({first_line(error)}); copy the whole folder "
-            "again, or export the run again"
+            f"{folder}: its arrays cannot be read ({first_line(error)[:200]}); copy the whole "
+            "folder again, or export the run again"
         ) from error

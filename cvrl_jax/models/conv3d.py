@@ -16,9 +16,8 @@ import jax
 import jax.numpy as jnp
 
 from cvrl_jax.models.backend import traced_for
-from cvrl_jax.models.cpu_conv import conv2d, matmul
+from cvrl_jax.models.cpu_conv import Pair, conv2d, matmul
 
-Pair = tuple[int, int]
 Triple = tuple[int, int, int]
 Pads = list[Pair]
 

@@ -1,8 +1,8 @@
 """2-D convolution and matrix product whose arithmetic suits XLA's CPU backend.
 
-Values are XLA's own, except that narrow images with few channels are laid side by side: XLA gives a
-convolution of few columns x channels to one thread. The gradients are the same sums in another
-order:
+Values are XLA's own; narrow images with few channels are laid side by side for them, because XLA
+gives a convolution of few columns x channels to one thread. The gradients are the same sums in
+another order:
 - of the weights, as matrix products over a few images at a time, which stay in the cache; XLA makes
   one convolution with a window as large as the image, and transposes all images for it;
 - of the input of a strided convolution, as one dense convolution for each residue of the stride;
@@ -72,7 +72,9 @@ def _convolve(x: jax.Array, w: jax.Array, strides: Pair, pads: Pads) -> jax.Arra
     outputs, kernel, stride = w.shape[3], w.shape[1], strides[1]
     left, right = pads[1]
     columns = (width + left + right - kernel) // stride + 1
-    wanted = -(-_WIDE // (columns * outputs)) if outputs <= _FEW_OUTPUTS else 1
+    # Over a mesh images would change places between devices, each of which has its own thread.
+    narrow = outputs <= _FEW_OUTPUTS and traced_for_one_device()
+    wanted = -(-_WIDE // (columns * outputs)) if narrow else 1
     beside = next((n for n in range(wanted, 2 * wanted) if images % n == 0), 1)
     conv = functools.partial(jax.lax.conv_general_dilated, dimension_numbers=_LAYOUT)
     if beside == 1:

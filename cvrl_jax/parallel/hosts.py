@@ -145,8 +145,8 @@ def ends_with_others() -> Iterator[None]:
             raise
         _leave(
             f"process {jax.process_index()} ends: another process of the run is gone "
-            f"({first_line(error)}); start all of them again with the same command to go on from "
-            "the last checkpoint",
+            f"({first_line(error)[:200]}); start all of them again with the same command to go on "
+            "from the last checkpoint",
             GONE,
         )
 

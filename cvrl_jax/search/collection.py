@@ -65,7 +65,7 @@ class Collection:
             ) from error
         except (OSError, ValueError, pa.ArrowException) as error:
             raise UserError(
-                f"{folder}: its tables cannot be read ({first_line(error)}); embed again"
+                f"{folder}: its tables cannot be read ({first_line(error)[:200]}); embed again"
             ) from error
         rows = [split for split, table in tables.items() for _ in range(len(table))]
         if not rows:
