@@ -4,8 +4,9 @@ Command:
   python benchmarks/data.py --root DIR [DIR ...] --json OUT.json
 
 The work: a CVRL pair (two clips of 16 frames, stride 2, random resized crop) of every video of an
-evenly spaced sample below each DIR. All readers take the same frames and, from raw files, the same
-crops, each on one thread of one process; rounds alternate, and the median counts. Times are CPU
+evenly spaced sample below each DIR, written to a batch of 8. All readers take the same frames and,
+from raw files, the same crops, each on one thread of one process; rounds alternate, and the median
+counts. Times are CPU
 seconds of the process, so that other load disturbs them little. Rivals: pip install -e '.[bench]'.
 
 Results, as ratios: `raw_vs_best_rival`, `records_jpeg_vs_best_rival`,
@@ -104,11 +105,18 @@ def jobs(source: Source, spec: InputSpec) -> list[Job]:
     return made
 
 
-def ours(job: Job, size: int) -> np.ndarray:
+def ours(job: Job, out: np.ndarray) -> None:
     """What a worker does with a video, once plan and boxes are drawn."""
     with contextlib.closing(job.open()) as video:
         places = [(int(i), b) for row_T, b in zip(job.positions_CxT, job.boxes) for i in row_T]
-        return video.crops(places, size).reshape(*job.positions_CxT.shape, size, size, 3)
+        video.crops(places, out.shape[2], out.reshape(-1, *out.shape[2:]))
+
+
+def deliver(read: Callable[[Job, np.ndarray], None], wanted: list[Job], size: int) -> None:
+    """Reads all pairs, batch by batch, into arrays that are used again."""
+    batch = np.empty((BATCH, 2, 16, size, size, 3), np.uint8)
+    for number, job in enumerate(wanted):
+        read(job, batch[number % BATCH])
 
 
 def race(readers: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -133,15 +141,17 @@ def compare(
     """Milliseconds of CPU per pair, by reader."""
     spec = pair_spec(size)
     raw = jobs(source, spec)
-    readers: dict[str, Callable[[], object]] = {"ours, raw": lambda: [ours(j, size) for j in raw]}
+    readers: dict[str, Callable[[], object]] = {"ours, raw": lambda: deliver(ours, raw, size)}
     for name, read in rivals.items():
-        readers[name] = lambda read=read: [
-            read(j.path, j.positions_CxT, j.boxes, size) for j in raw
-        ]
+
+        def rival(job: Job, out: np.ndarray, read: data_rivals.Read = read) -> None:
+            read(job.path, job.positions_CxT, job.boxes, out)
+
+        readers[name] = functools.partial(deliver, rival, raw, size)
     for name in STORAGES:
         (records,) = open_records(str(root / name)).values()
         stored = jobs(records, spec)
-        readers[name] = lambda stored=stored: [ours(j, size) for j in stored]
+        readers[name] = functools.partial(deliver, ours, stored, size)
     return {name: 1e3 * s / len(raw) for name, s in race(readers, rounds).items()}
 
 
@@ -168,8 +178,7 @@ def profile(source: Source, size: int) -> dict[str, float]:
     raw = jobs(source, pair_spec(size))
     recorder = cProfile.Profile()
     with recorder:
-        for job in raw:
-            ours(job, size)
+        deliver(ours, raw, size)
     stages = {
         "open": ("core.open",),
         "packet times": ("demux", "packets"),

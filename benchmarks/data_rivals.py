@@ -1,7 +1,7 @@
 """How other libraries deliver the same clips: each function reads one video as its users would.
 
-All take (path, positions int64 [C, T], boxes, size) and return uint8 [C, T, size, size, 3] RGB: the
-same frames and crops as ours, so that only the way there differs. Each reads a file in one pass
+All take (path, positions int64 [C, T], boxes, out uint8 [C, T, S, S, 3]) and fill `out` with RGB:
+the same frames and crops as ours, so that only the way there differs. Each reads a file in one pass
 where its interface lets it, on one thread.
 """
 
@@ -14,20 +14,18 @@ import cv2
 import numpy as np
 
 Box = tuple[int, int, int, int]
-Read = Callable[[str, np.ndarray, Sequence[Box], int], np.ndarray]
+Read = Callable[[str, np.ndarray, Sequence[Box], np.ndarray], None]
 
 
 def _crop_clips(
-    frames: dict[int, np.ndarray], positions_CxT: np.ndarray, boxes: Sequence[Box], size: int
-) -> np.ndarray:
-    clips = np.empty((*positions_CxT.shape, size, size, 3), np.uint8)
-    for clip, row_T, (y, x, h, w) in zip(clips, positions_CxT, boxes):
-        for out, position in zip(clip, row_T):
-            cv2.resize(frames[int(position)][y : y + h, x : x + w], (size, size), out)
-    return clips
+    frames: dict[int, np.ndarray], positions_CxT: np.ndarray, boxes: Sequence[Box], out: np.ndarray
+) -> None:
+    for clip, row_T, (y, x, h, w) in zip(out, positions_CxT, boxes):
+        for cut, position in zip(clip, row_T):
+            cv2.resize(frames[int(position)][y : y + h, x : x + w], cut.shape[:2], cut)
 
 
-def opencv(path: str, positions_CxT: np.ndarray, boxes: Sequence[Box], size: int) -> np.ndarray:
+def opencv(path: str, positions_CxT: np.ndarray, boxes: Sequence[Box], out: np.ndarray) -> None:
     """`grab` over what is not wanted, `retrieve` what is; colours swapped after the crop."""
     wanted = set(positions_CxT.ravel().tolist())
     video = cv2.VideoCapture(path)
@@ -38,10 +36,12 @@ def opencv(path: str, positions_CxT: np.ndarray, boxes: Sequence[Box], size: int
         if position in wanted:
             frames[position] = video.retrieve()[1]
     video.release()
-    return _crop_clips(frames, positions_CxT, boxes, size)[..., ::-1].copy()
+    _crop_clips(frames, positions_CxT, boxes, out)
+    for cut in out.reshape(-1, *out.shape[2:]):
+        cv2.cvtColor(cut, cv2.COLOR_BGR2RGB, cut)
 
 
-def pyav(path: str, positions_CxT: np.ndarray, boxes: Sequence[Box], size: int) -> np.ndarray:
+def pyav(path: str, positions_CxT: np.ndarray, boxes: Sequence[Box], out: np.ndarray) -> None:
     """The loop of its documentation: decode, convert the wanted frames, stop after the last."""
     import av
 
@@ -55,10 +55,10 @@ def pyav(path: str, positions_CxT: np.ndarray, boxes: Sequence[Box], size: int) 
                 frames[position] = frame.to_ndarray(format="rgb24")
             if position == max(wanted):
                 break
-    return _crop_clips(frames, positions_CxT, boxes, size)
+    _crop_clips(frames, positions_CxT, boxes, out)
 
 
-def decord(path: str, positions_CxT: np.ndarray, boxes: Sequence[Box], size: int) -> np.ndarray:
+def decord(path: str, positions_CxT: np.ndarray, boxes: Sequence[Box], out: np.ndarray) -> None:
     """One `get_batch` of all wanted frames, then torchvision's v2 crop of each clip."""
     import decord as library
     import torch
@@ -67,16 +67,15 @@ def decord(path: str, positions_CxT: np.ndarray, boxes: Sequence[Box], size: int
     reader = library.VideoReader(path, num_threads=1)
     wanted, where = np.unique(positions_CxT, return_inverse=True)
     frames = torch.from_numpy(reader.get_batch(wanted.tolist()).asnumpy()).permute(0, 3, 1, 2)
-    clips = [
-        functional.resized_crop(frames[torch.from_numpy(row)], *box, [size, size], antialias=False)
-        for row, box in zip(where.reshape(positions_CxT.shape), boxes)
-    ]
-    return torch.stack(clips).permute(0, 1, 3, 4, 2).contiguous().numpy()
+    for clip, row, box in zip(out, where.reshape(positions_CxT.shape), boxes):
+        rows, size = torch.from_numpy(row), list(out.shape[2:4])
+        cut = functional.resized_crop(frames[rows], *box, size, antialias=False)
+        clip[:] = cut.permute(0, 2, 3, 1).numpy()
 
 
 def pytorchvideo(
-    path: str, positions_CxT: np.ndarray, boxes: Sequence[Box], size: int
-) -> np.ndarray:
+    path: str, positions_CxT: np.ndarray, boxes: Sequence[Box], out: np.ndarray
+) -> None:
     """`EncodedVideo.get_clip` for each clip, every frame of it, of which the wanted are kept."""
     import torch
     from pytorchvideo.data.encoded_video import EncodedVideo
@@ -84,15 +83,14 @@ def pytorchvideo(
 
     video = EncodedVideo.from_path(path, decode_audio=False)
     rate = float(video._container.streams.video[0].average_rate)
-    clips = []
-    for row_T, box in zip(positions_CxT, boxes):
+    for cut, row_T, box in zip(out, positions_CxT, boxes):
         first, last = int(row_T.min()), int(row_T.max())
         clip = video.get_clip(max(0.0, (first - 0.1) / rate), (last + 0.9) / rate)["video"]
         kept = clip[:, torch.from_numpy(np.minimum(row_T - first, clip.shape[1] - 1))]
         kept = kept.permute(1, 0, 2, 3).to(torch.uint8)
-        clips.append(functional.resized_crop(kept, *box, [size, size], antialias=False))
+        kept = functional.resized_crop(kept, *box, list(out.shape[2:4]), antialias=False)
+        cut[:] = kept.permute(0, 2, 3, 1).numpy()
     video.close()
-    return torch.stack(clips).permute(0, 1, 3, 4, 2).contiguous().numpy()
 
 
 RIVALS: dict[str, tuple[Read, tuple[str, ...]]] = {

@@ -12,7 +12,7 @@ values here are higher by half a grey level on average.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -120,33 +120,56 @@ def resize_crop(frame_HxWx3: np.ndarray, box: Box, out_SxSx3: np.ndarray) -> Non
     cv2.resize(cut, out_SxSx3.shape[1::-1], out_SxSx3, interpolation=cv2.INTER_LINEAR)
 
 
-Pictures = Callable[[Sequence[int]], Iterable[tuple[int, np.ndarray]]]
-"""Indices of frames, none twice -> each of them with its frame, in any order."""
+Part = tuple[int, np.ndarray, tuple[int, int]]
+"""A frame's index, a picture of some of it or all, and the y, x in the frame where that begins."""
+
+Parts = Callable[[Mapping[int, Box]], Iterable[Part]]
+"""Index of each frame -> what is wanted of it; gives for each, in any order, a part with that."""
 
 
-def crops_of_pictures(
-    pictures: Pictures, places: Sequence[tuple[int, Box]], size: int
+def crops_of_parts(
+    parts: Parts, places: Sequence[tuple[int, Box]], size: int, out: np.ndarray | None = None
 ) -> np.ndarray:
     """What `Video.crops` promises, frame by frame: each is cut while it is still in the cache.
 
     Args:
-      pictures: gives the frames; each one may be overwritten when the next is asked for.
+      parts: gives what is wanted; each picture may be overwritten when the next is asked for.
       places: as in `Video.crops`.
       size: likewise.
+      out: likewise.
     """
     rows: dict[int, list[int]] = {}
     for row, (index, _) in enumerate(places):
         rows.setdefault(index, []).append(row)
-    cut_NxSxSx3 = np.empty((len(places), size, size, 3), np.uint8)
-    for index, frame_HxWx3 in pictures(list(rows)):
+    cut_NxSxSx3 = np.empty((len(places), size, size, 3), np.uint8) if out is None else out
+    wanted = {index: _box_around([places[row][1] for row in rows[index]]) for index in rows}
+    for index, picture_HxWx3, (top, left) in parts(wanted):
         for row in rows[index]:
-            resize_crop(frame_HxWx3, places[row][1], cut_NxSxSx3[row])
+            y, x, h, w = places[row][1]
+            resize_crop(picture_HxWx3, (y - top, x - left, h, w), cut_NxSxSx3[row])
     return cut_NxSxSx3
 
 
-def crops_of_frames(video: Video, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
+def _box_around(boxes: Sequence[Box]) -> Box:
+    if len(boxes) == 1:
+        return boxes[0]
+    top, left = min(box[0] for box in boxes), min(box[1] for box in boxes)
+    bottom, right = max(y + h for y, _, h, _ in boxes), max(x + w for _, x, _, w in boxes)
+    return top, left, bottom - top, right - left
+
+
+def whole_frames(frames: Iterable[tuple[int, np.ndarray]]) -> Iterator[Part]:
+    """Frames with their indices, as parts."""
+    return ((index, frame, (0, 0)) for index, frame in frames)
+
+
+def crops_of_frames(
+    video: Video, places: Sequence[tuple[int, Box]], size: int, out: np.ndarray | None = None
+) -> np.ndarray:
     """What `Video.crops` promises, by `Video.frames`; for videos that know no cheaper way."""
-    return crops_of_pictures(lambda indices: zip(indices, video.frames(indices)), places, size)
+    return crops_of_parts(
+        lambda wanted: whole_frames(zip(wanted, video.frames(list(wanted)))), places, size, out
+    )
 
 
 def evaluation_crops(

@@ -25,11 +25,17 @@ _TICK = 1e-6  # seconds; the grid that stands in for frames when the stride is i
 _LATE = 1e-3
 
 
-def load_example(source: Source, spec: InputSpec, index: int, rng: np.random.Generator) -> Example:
+def load_example(
+    source: Source,
+    spec: InputSpec,
+    index: int,
+    rng: np.random.Generator,
+    out: np.ndarray | None = None,
+) -> Example:
     """Opens, samples, decodes and crops video `index`; `rng` decides clips and crops.
 
     Sound and sentences come as far as `spec` asks for them. A video that cannot be read comes as
-    `stand_in`, and so does `PADDING`, without a reason.
+    `stand_in`, and so does `PADDING`, without a reason. What is read goes into `out`, if given.
     """
     if index == PADDING:
         return stand_in(source, spec, PADDING, "")
@@ -39,7 +45,7 @@ def load_example(source: Source, spec: InputSpec, index: int, rng: np.random.Gen
     example: Example = {}
     try:
         with contextlib.closing(source.open(index)) as video:
-            example["video"], starts_V = read_clips(video, spec, rng)
+            example["video"], starts_V = read_clips(video, spec, rng, out)
             if spec.audio is not None:
                 example["audio"], example["audio_valid"] = read_audio(video, spec.audio, starts_V)
             if spec.text is not None:
@@ -88,19 +94,20 @@ def label_of(source: Source, info: VideoInfo) -> np.ndarray | np.generic:
 
 
 def read_clips(
-    video: Video, spec: InputSpec, rng: np.random.Generator
+    video: Video, spec: InputSpec, rng: np.random.Generator, out: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Samples, decodes (one pass for all clips) and crops the clips of an opened video.
 
     Returns:
-      (clips uint8 [V, T, H, W, 3], start of each view float64 [V] in seconds).
+      (clips uint8 [V, T, H, W, 3], `out` if given; start of each view float64 [V] in seconds).
     """
     plan_CxT = clip_plan(video.times, spec, rng)
     starts_V = video.times[plan_CxT[:, 0]].repeat(spec.views // spec.clips)
     if spec.crop in ("random", "scale_jittered"):
         boxes = [_random_box(spec, rng, *video.size) for _ in plan_CxT]
         places = [(int(i), box) for row_T, box in zip(plan_CxT, boxes) for i in row_T]
-        cut = video.crops(places, spec.size)
+        flat = None if out is None else out.reshape(len(places), *out.shape[2:])
+        cut = video.crops(places, spec.size, flat)
         return cut.reshape(*plan_CxT.shape, *cut.shape[1:]), starts_V
     wanted, where = np.unique(plan_CxT, return_inverse=True)
     frames = video.frames(wanted.tolist())
@@ -109,7 +116,7 @@ def read_clips(
         crops.evaluation_crops([frames[i] for i in row], spec.size, count, spec.resize_short)
         for row in where.reshape(plan_CxT.shape)
     ]
-    return np.concatenate(views), starts_V
+    return np.concatenate(views, out=out), starts_V
 
 
 def _random_box(spec: InputSpec, rng: np.random.Generator, height: int, width: int) -> Box:

@@ -161,13 +161,15 @@ _Task = tuple[Ticket, int]
 
 def _move(example: Example, out: Arrays) -> None:
     for name, array in out.items():
-        np.copyto(array, example.pop(name))
+        value = example.pop(name)
+        if not np.may_share_memory(value, array):  # a video lies there already
+            np.copyto(array, value)
 
 
 def _load_into_slot(source: Source, spec: InputSpec, path: str, count: int, task: _Task) -> Example:
     """What a process does: makes an example, and leaves its large arrays in a slot."""
     ticket, slot = task
-    example = load_example(source, spec, ticket.index, ticket.rng())
-    slots = opened_slots(path, spec, count)
-    _move(example, {name: array[slot] for name, array in slots.items()})
+    out = {name: array[slot] for name, array in opened_slots(path, spec, count).items()}
+    example = load_example(source, spec, ticket.index, ticket.rng(), out["video"])
+    _move(example, out)
     return example

@@ -86,7 +86,9 @@ class Video(Protocol):
         """
         ...
 
-    def crops(self, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
+    def crops(
+        self, places: Sequence[tuple[int, Box]], size: int, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """Cuts a box out of a frame and resizes it to a square, for each of `places`.
 
         What a video can do cheaper than by whole frames (it need not show what lies outside).
@@ -94,10 +96,12 @@ class Video(Protocol):
         Args:
           places: N pairs of a frame's index and a box inside `self.size`, in any order.
           size: side of the result in pixels.
+          out: uint8 [N, size, size, 3] to write it to; None for a new array.
 
         Returns:
-          uint8 [N, size, size, 3] RGB, bilinear without antialiasing, to within a few grey levels
-          of `data_pipelines.crops.crops_of_frames`, which cuts them out of whole frames.
+          uint8 [N, size, size, 3] RGB, `out` if given: bilinear without antialiasing, to within a
+          few grey levels of `data_pipelines.crops.crops_of_frames`, which cuts them out of whole
+          frames.
 
         Raises:
           BadVideo: a wanted frame cannot be decoded.

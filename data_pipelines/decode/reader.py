@@ -6,14 +6,14 @@ import contextlib
 import io
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 from av.error import FFmpegError
 
-from data_pipelines.crops import crops_of_pictures
+from data_pipelines.crops import crops_of_parts, whole_frames
 from data_pipelines.decode.cursor import FrameCursor, one_line
 from data_pipelines.decode.facts import FileFacts
 from data_pipelines.decode.limits import DEFAULT, Limits, Unreadable
@@ -104,9 +104,13 @@ class VideoFileReader:
         """Height and width of the upright picture with square pixels."""
         return self._size
 
-    def crops(self, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
+    def crops(
+        self, places: Sequence[tuple[int, Box]], size: int, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """See `Video.crops`."""
-        return crops_of_pictures(self._pictures, places, size)
+        return crops_of_parts(
+            lambda wanted: whole_frames(self._pictures(wanted)), places, size, out
+        )
 
     def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Returns the frames at `indices` as uint8 [H, W, 3] RGB, square pixels, upright.
@@ -121,7 +125,7 @@ class VideoFileReader:
         pictures = dict(self._pictures(indices))
         return [pictures[int(index)] for index in indices]
 
-    def _pictures(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    def _pictures(self, indices: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
         """Yields the frames at `indices` with these, in order, each once; see `frames`."""
         wanted = sorted({int(index) for index in indices})
         if wanted and not 0 <= wanted[0] <= wanted[-1] < len(self.times):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 from collections.abc import Iterable
 from typing import Literal
 
 import av
 import cv2
 import numpy as np
-import simplejpeg
 
 from data_pipelines.errors import UserError
 from data_pipelines.suggest import nearest
@@ -37,7 +37,7 @@ class Encoding:
 
     storage: Literal["jpeg", "h264"] = "jpeg"
     short_side: int = 256
-    jpeg_quality: int = 80
+    jpeg_quality: int = 75
     crf: int = 20
     gop: int = 8
     sound: bool = True
@@ -67,10 +67,19 @@ def shrink(frame_HxWx3: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def encode_jpeg(frame_HxWx3: np.ndarray, quality: int) -> bytes:
-    """Compresses a uint8 RGB frame as JPEG with halved chroma."""
-    return simplejpeg.encode_jpeg(
-        np.ascontiguousarray(frame_HxWx3), quality=quality, colorsubsampling="420"
-    )
+    """Compresses a uint8 RGB frame as JPEG with halved chroma, in tiles.
+
+    After one or two blocks of 16 x 16 pixels, a number that divides those of a row, there is a
+    restart marker, for `data_pipelines.decode.jpeg_tiles`. It takes about a tenth more room.
+    """
+    blocks = -(-frame_HxWx3.shape[1] // 16)
+    options = {
+        cv2.IMWRITE_JPEG_QUALITY: quality,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR: cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+        cv2.IMWRITE_JPEG_RST_INTERVAL: 1 if blocks % 2 else 2,
+    }
+    bgr_HxWx3 = cv2.cvtColor(np.ascontiguousarray(frame_HxWx3), cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr_HxWx3, list(itertools.chain(*options.items())))[1].tobytes()
 
 
 def encode_h264(frames: Iterable[np.ndarray], size: tuple[int, int], crf: int, gop: int) -> bytes:

@@ -69,7 +69,9 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
       times: L seconds, strictly increasing, 0 at the first frame: exactly the input's.
       height: of every frame in pixels; frames are upright and their pixels square.
       width: of every frame in pixels.
-      jpegs: L JPEG files (YCbCr 4:2:0), one per frame.
+      jpegs: L baseline JPEG files (YCbCr 4:2:0), one per frame. Where all begin with the same bytes
+        up to their compressed data, and the blocks between two restart markers divide those of a
+        row (`prepare` takes one or two), a crop is decoded without what lies outside it.
       h264: an MP4 file whose i-th frame in the order shown is frame i. Its own times mean nothing.
       sound: a Matroska file with one audio track, b"" where the video is silent. What of the
         input's sound falls into the video, with a margin of 0.1 s on either side.

@@ -46,9 +46,13 @@ class Sound:
         """Returns black frames, uint8 [S, S, 3]."""
         return [np.zeros((_SIDE, _SIDE, 3), np.uint8) for _ in indices]
 
-    def crops(self, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
+    def crops(
+        self, places: Sequence[tuple[int, Box]], size: int, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """See `Video.crops`."""
-        return np.zeros((len(places), size, size, 3), np.uint8)
+        black = np.empty((len(places), size, size, 3), np.uint8) if out is None else out
+        black[:] = 0
+        return black
 
     def audio(self, start: float, samples: int, rate: int) -> np.ndarray | None:
         """See `Video.audio`."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-import simplejpeg
 
-from data_pipelines.crops import crops_of_pictures
+from data_pipelines.crops import Part, crops_of_parts, whole_frames
 from data_pipelines.decode import Limits, open_video
+from data_pipelines.decode.jpeg_tiles import TiledJpegs, Tiling, decode_jpeg, tiling
 from data_pipelines.decode.limits import DEFAULT
 from data_pipelines.errors import BadVideo
 from data_pipelines.prepare.schema import Record
 from data_pipelines.sources.record_sound import RecordSound
 from data_pipelines.video import Box, Video
+
+_PIXELS_AT_ONCE = 1 << 18  # of frames decoded together, so that they stay in the cache
 
 
 def open_record(record: Record, place: str, limits: Limits = DEFAULT) -> Video:
@@ -48,20 +50,14 @@ class JpegFrames:
 
     def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
         """See `Video.frames`."""
-        pictures = {
-            index: self._decode(index, np.empty((*self.size, 3), np.uint8))
-            for index in {int(index) for index in indices}
-        }
+        pictures = {index: self._decode(index) for index in {int(index) for index in indices}}
         return [pictures[int(index)] for index in indices]
 
-    def crops(self, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
-        """See `Video.crops`; each frame is decoded once, into memory used again for the next."""
-        frame = np.empty((*self.size, 3), np.uint8)
-
-        def pictures(indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-            return ((index, self._decode(index, frame)) for index in indices)
-
-        return crops_of_pictures(pictures, places, size)
+    def crops(
+        self, places: Sequence[tuple[int, Box]], size: int, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """See `Video.crops`; what lies outside is not decoded where the files are tiled."""
+        return crops_of_parts(self._parts, places, size, out)
 
     def audio(self, start: float, samples: int, rate: int) -> np.ndarray | None:
         """See `Video.audio`."""
@@ -71,16 +67,33 @@ class JpegFrames:
         """Releases the decoder of its sound."""
         self._sound.close()
 
-    def _decode(self, index: int, frame_HxWx3: np.ndarray) -> np.ndarray:
-        # A picture larger than the record says does not fit, and is refused before it is decoded.
+    def _parts(self, wanted: Mapping[int, Box]) -> Iterator[Part]:
+        tiled = tiling(self._jpegs[next(iter(wanted))]) if wanted else None
+        if tiled is None or (tiled.height, tiled.width) != self.size:
+            return whole_frames((index, self._decode(index)) for index in wanted)
+        return self._tiles(tiled, wanted)
+
+    def _tiles(self, tiled: Tiling, wanted: Mapping[int, Box]) -> Iterator[Part]:
+        alike: dict[Box, list[int]] = {}
+        for index, box in wanted.items():
+            alike.setdefault(tiled.around(box), []).append(index)
+        for tiles, indices in alike.items():
+            some = tiled.at_once(tiles, _PIXELS_AT_ONCE)
+            try:
+                jpegs = TiledJpegs(tiled, [self._jpegs[index] for index in indices])
+                for first in range(0, len(indices), some):
+                    few = slice(first, first + some)
+                    for index, picture in zip(indices[few], jpegs.decode(few, tiles)):
+                        yield index, picture, tiled.corner(tiles)
+            except ValueError:  # one is damaged, or made in another way: which, and why?
+                yield from whole_frames((index, self._decode(index)) for index in indices)
+
+    def _decode(self, index: int) -> np.ndarray:
+        frame_HxWx3 = np.empty((*self.size, 3), np.uint8)
         try:
-            picture = simplejpeg.decode_jpeg(
-                self._jpegs[index], fastdct=True, fastupsample=True, buffer=frame_HxWx3
-            )
+            decode_jpeg(self._jpegs[index], frame_HxWx3)
         except ValueError as error:
-            raise BadVideo(self._place, f"frame {index} is not a JPEG: {error}") from error
-        if picture.shape != frame_HxWx3.shape:
-            raise BadVideo(self._place, f"frame {index} is {picture.shape}, not {self.size}")
+            raise BadVideo(self._place, f"frame {index} cannot be read: {error}") from error
         return frame_HxWx3
 
 
@@ -103,9 +116,11 @@ class H264Frames:
         """See `Video.frames`."""
         return self._file.frames(indices)
 
-    def crops(self, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
+    def crops(
+        self, places: Sequence[tuple[int, Box]], size: int, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """See `Video.crops`."""
-        return self._file.crops(places, size)
+        return self._file.crops(places, size, out)
 
     def audio(self, start: float, samples: int, rate: int) -> np.ndarray | None:
         """See `Video.audio`."""

@@ -32,9 +32,11 @@ class StoredFrames:
         """See `Video.frames`."""
         return [np.broadcast_to(self._frames[i], (*self.size, 3)) for i in indices]
 
-    def crops(self, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
+    def crops(
+        self, places: Sequence[tuple[int, Box]], size: int, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """See `Video.crops`."""
-        return crops_of_frames(self, places, size)
+        return crops_of_frames(self, places, size, out)
 
     def audio(self, start: float, samples: int, rate: int) -> None:
         """None: there are pictures alone."""

@@ -30,8 +30,10 @@ class FakeVideo:
 
     size = (12, 20)
 
-    def crops(self, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
-        return crops_of_frames(self, places, size)
+    def crops(
+        self, places: Sequence[tuple[int, Box]], size: int, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        return crops_of_frames(self, places, size, out)
 
     def audio(self, start: float, samples: int, rate: int) -> None:
         return None

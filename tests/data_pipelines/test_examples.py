@@ -128,6 +128,16 @@ def test_short_videos_wrap_and_one_frame_is_enough(fake_video) -> None:
             assert starts.tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("sampling", ["even", "uniform"])
+def test_clips_go_where_they_are_wanted(fake_video, sampling: str) -> None:
+    wanted = spec(sampling=sampling, crop="center" if sampling == "even" else "random")
+    expected, _ = read_clips(fake_video(np.arange(30) / 10), wanted, RNG(0))
+    out = np.zeros_like(expected)
+    clips, _ = read_clips(fake_video(np.arange(30) / 10), wanted, RNG(0), out)
+    assert np.shares_memory(clips, out)
+    np.testing.assert_array_equal(out, expected)
+
+
 def test_all_clips_are_decoded_in_one_pass(fake_video) -> None:
     video = fake_video(np.arange(30) / 10)
     clips, starts = read_clips(video, spec(clips=5, sampling="even"), RNG(0))

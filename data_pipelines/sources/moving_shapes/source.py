@@ -60,9 +60,11 @@ class RenderedVideo:
         drawn = render(self.shape, self.trajectory.at(times), self.look, times, self.side)
         return [drawn[p] for p in place]
 
-    def crops(self, places: Sequence[tuple[int, Box]], size: int) -> np.ndarray:
+    def crops(
+        self, places: Sequence[tuple[int, Box]], size: int, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """See `Video.crops`."""
-        return crops_of_frames(self, places, size)
+        return crops_of_frames(self, places, size, out)
 
     def audio(self, start: float, samples: int, rate: int) -> np.ndarray | None:
         """See `Video.audio`; `voice` says what is heard."""

@@ -29,8 +29,8 @@ class Ramp:
 
     size = (10, 12)
 
-    def crops(self, places, size):
-        return crops_of_frames(self, places, size)
+    def crops(self, places, size, out=None):
+        return crops_of_frames(self, places, size, out)
 
     def audio(self, start: float, samples: int, rate: int) -> None:
         return None

@@ -100,19 +100,32 @@ def test_crops_equal_crops_of_whole_frames(roots: dict, places: list) -> None:
         np.testing.assert_array_equal(video.crops(inside, 16), crops_of_frames(video, inside, 16))
 
 
-def test_each_frame_is_decoded_once(
+def test_only_tiles_that_are_wanted_are_decoded_and_once(
     roots: dict[str, pathlib.Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = []
+    shapes = []
     decode = simplejpeg.decode_jpeg
     monkeypatch.setattr(
-        simplejpeg, "decode_jpeg", lambda *a, **k: calls.append(a) or decode(*a, **k)
+        simplejpeg,
+        "decode_jpeg",
+        lambda *a, **k: shapes.append(k["buffer"].shape) or decode(*a, **k),
     )
     video = open_records(str(roots["jpeg"]))["all"].open(0)
-    video.crops([(3, (0, 0, 9, 9)), (4, (0, 0, 9, 9)), (3, (5, 5, 20, 20))], 8)
-    assert len(calls) == 2
+    assert video.size == (40, 53)
+    wanted = [(3, (0, 0, 9, 9)), (4, (0, 0, 9, 9)), (5, (2, 3, 9, 9)), (3, (5, 5, 20, 20))]
+    video.crops(wanted, 8)
+    assert shapes == [(32, 32, 3), (2 * 16, 32, 3)]  # frame 3; the others below each other
     video.frames([3, 3, 3])
-    assert len(calls) == 3
+    assert shapes[2:] == [(40, 53, 3)]
+
+
+def test_crops_go_where_they_are_wanted(roots: dict[str, pathlib.Path]) -> None:
+    for root in roots.values():
+        video = open_records(str(root))["all"].open(0)
+        wanted = [(3, (0, 0, 9, 9)), (4, (1, 2, 9, 30))]
+        out = np.zeros((2, 8, 8, 3), np.uint8)
+        assert video.crops(wanted, 8, out) is out
+        np.testing.assert_array_equal(out, video.crops(wanted, 8))
 
 
 def test_a_flipped_byte_is_a_bad_video(copied: pathlib.Path) -> None:
@@ -144,18 +157,47 @@ RECORD = Record("a", 0, (), (0.0, 0.1), 8, 10, (JPEG, JPEG), b"", b"", 0.0)
         ({"times": (0.0, float("inf"))}, "lasts inf hours, more than the limit of 24"),
         ({"times": (0.0, 90_000.0)}, "lasts 25 hours, more than the limit of 24"),
         ({"height": 60_000, "width": 60_000}, "60000x60000 pixels is refused"),
-        ({"height": 10, "width": 8}, "frame 1 is"),
-        ({"height": 7}, "frame 1 is"),
-        ({"jpegs": (b"", b"")}, "frame 1 is not a JPEG"),
-        ({"jpegs": (JPEG, b"x" * 90)}, "frame 1 is not a JPEG"),
+        ({"height": 10, "width": 8}, "frame 1 cannot be read: it is .* not"),
+        ({"height": 7}, "frame 1 cannot be read: .* too small"),
+        ({"jpegs": (b"", b"")}, "frame 1 cannot be read"),
+        ({"jpegs": (JPEG, b"x" * 90)}, "frame 1 cannot be read"),
         ({"h264": b"no video at all"}, "not a video"),
-        ({"jpegs": (JPEG, JPEG[:-150])}, "frame 1 is not a JPEG"),
+        ({"jpegs": (JPEG, JPEG[:-150])}, "frame 1 cannot be read"),
     ],
 )
 def test_a_record_that_contradicts_itself(changes: dict, reason: str) -> None:
     with pytest.raises(BadVideo, match=reason) as bad:
         open_record(msgspec.structs.replace(RECORD, **changes), "here").frames([1])
     assert bad.value.path == "here"
+
+
+PICTURES = np.random.default_rng(0).integers(0, 256, (3, 64, 96, 3), np.uint8)
+PLACES = [(0, (20, 40, 30, 40)), (1, (20, 40, 30, 40)), (2, (0, 0, 64, 96))]
+
+
+def stored(*jpegs: bytes) -> Record:
+    times = (0.0, 0.1, 0.2)
+    return msgspec.structs.replace(RECORD, height=64, width=96, times=times, jpegs=jpegs)
+
+
+def test_frames_of_any_encoder_beside_each_other() -> None:
+    frames = [simplejpeg.encode_jpeg(picture) for picture in PICTURES]
+    tiles = [encode_jpeg(picture, 80) for picture in PICTURES]
+    others = [encode_jpeg(picture, 9) for picture in PICTURES]
+    for jpegs in (frames, [tiles[0], *frames[1:]], [tiles[0], others[1], tiles[2]]):
+        video = open_record(stored(*jpegs), "here")
+        np.testing.assert_array_equal(video.crops(PLACES, 24), crops_of_frames(video, PLACES, 24))
+
+
+def test_damage_inside_a_crop_names_the_frame() -> None:
+    tiles = [encode_jpeg(picture, 80) for picture in PICTURES]
+    damaged = tiles[1][:-40] + tiles[1][-2:]  # the last tile is cut off
+    video = open_record(stored(tiles[0], damaged, tiles[2]), "here")
+    upper = [(index, (0, 0, 16, 40)) for index in range(3)]
+    good = open_record(stored(*tiles), "here")
+    np.testing.assert_array_equal(video.crops(upper, 24), good.crops(upper, 24))
+    with pytest.raises(BadVideo, match="frame 1 cannot be read: "):
+        video.crops([(index, (40, 0, 24, 96)) for index in range(3)], 24)
 
 
 def test_a_picture_larger_than_its_record_is_not_decoded() -> None:
