@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,14 +20,16 @@ class Augmentation:
       strength: scale of the colour jitter's ranges; 1 = the recipe's numbers (SimCLR,
         arXiv 2002.05709, appendix A, calls it s).
       per_frame: draw anew for every frame; an ablation.
+      dtype: of what is put out and of what is kept between two steps, float32 or bfloat16.
     """
 
     recipe: str
     strength: float = 1.0
     per_frame: bool = False
+    dtype: Any = jnp.float32
 
     def __call__(self, key: jax.Array, video_BxVxTxHxWx3: jax.Array) -> jax.Array:
-        """uint8 [B, V, T, H, W, 3] -> float32 of the same shape in [0, 1].
+        """uint8 [B, V, T, H, W, 3] -> `dtype` of the same shape in [0, 1].
 
         View v is treated by the recipe's part v, in turn where there are more views than parts.
         """
@@ -36,7 +39,8 @@ class Augmentation:
                 parts[view % len(parts)],
                 jax.random.fold_in(key, view),
                 video_BxVxTxHxWx3[:, view],
-                per_frame=self.per_frame,
+                self.per_frame,
+                self.dtype,
             )
             for view in range(video_BxVxTxHxWx3.shape[1])
         ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -25,8 +27,8 @@ def gaussian_blur(
 
     Args:
       key: a typed PRNG key.
-      clip_TxHxWx3: float32 in [0, 1]. What lies outside a frame counts as black, so that edges
-        darken, as in the published code.
+      clip_TxHxWx3: float in [0, 1]. What lies outside a frame counts as black, so that edges
+        darken, as in the published code. Factors are of its type, their sums float32.
       sigma_min: > 0, in pixels.
       sigma_max: >= sigma_min, in pixels.
 
@@ -40,8 +42,10 @@ def gaussian_blur(
     columns_WxW = _banded(width, radius, sigma)
     # As products with banded matrices: what accelerators do best, and on a CPU as fast as adding
     # shifted copies and ten times faster than a depthwise convolution.
-    blurred = jnp.einsum("hi,tiwc->thwc", rows_HxH, clip_TxHxWx3, precision="high")
-    blurred = jnp.einsum("wj,thjc->thwc", columns_WxW, blurred, precision="high")
+    blur = functools.partial(jnp.einsum, precision="high", preferred_element_type=jnp.float32)
+    dtype = clip_TxHxWx3.dtype
+    blurred = blur("hi,tiwc->thwc", rows_HxH.astype(dtype), clip_TxHxWx3).astype(dtype)
+    blurred = blur("wj,thjc->thwc", columns_WxW.astype(dtype), blurred)
     return jnp.clip(blurred, 0.0, 1.0)  # rounding alone can leave the range
 
 

@@ -1,15 +1,18 @@
 """Colour: brightness, contrast, saturation, hue, their jitters, greyscale, solarise.
 
-Every op draws once per clip, so that all frames change alike, and returns values in [0, 1].
+Every op draws once per clip, so that all frames change alike, and returns values in [0, 1]. Jitters
+and greyscale compute in float32 whatever the type of the clip.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
-# Red, green and blue apart, each [T, H, W]: arithmetic between channels that lie next to each other
-# in memory takes about twice as long on a CPU.
+# Red, green and blue apart, each float32 [T, H, W]: arithmetic between channels that lie next to
+# each other in memory takes about twice as long on a CPU.
 _Planes = tuple[jax.Array, jax.Array, jax.Array]
 
 _LUMA = (0.2989, 0.5870, 0.1140)  # ITU-R BT.601, as rounded by the published code
@@ -20,7 +23,7 @@ def brightness(key: jax.Array, clip_TxHxWx3: jax.Array, strength: float = 0.8) -
 
     Args:
       key: a typed PRNG key.
-      clip_TxHxWx3: float32 in [0, 1].
+      clip_TxHxWx3: float in [0, 1].
       strength: >= 0; 0 changes nothing.
 
     Returns:
@@ -61,7 +64,7 @@ def color_jitter(
 
     Args:
       key: a typed PRNG key.
-      clip_TxHxWx3: float32 in [0, 1].
+      clip_TxHxWx3: float in [0, 1].
       brightness: strength of `brightness`, >= 0.
       contrast: strength of `contrast`, >= 0.
       saturation: strength of `saturation`, >= 0.
@@ -90,7 +93,21 @@ def color_jitter(
         turn = jnp.where(op == 3, factors_4[3], 0.0)
         ratio = jnp.where(op == 2, factors_4[2], 1.0)
         planes = _hue_saturation(planes, turn, ratio)
+        if place < 3:
+            planes = _kept_as(clip_TxHxWx3.dtype, planes)
     return _join(planes)
+
+
+def _kept_as(dtype: Any, planes: _Planes) -> _Planes:
+    """Planes rounded to `dtype`.
+
+    The barrier has them written down as such: XLA would write float32, in which they are read.
+    """
+    if dtype == jnp.float32:
+        return planes
+    red, green, blue = (plane.astype(dtype) for plane in planes)
+    red, green, blue = jax.lax.optimization_barrier((red, green, blue))
+    return red.astype(jnp.float32), green.astype(jnp.float32), blue.astype(jnp.float32)
 
 
 def additive_jitter(
@@ -107,7 +124,7 @@ def additive_jitter(
 
     Args:
       key: a typed PRNG key.
-      clip_TxHxWx3: float32 in [0, 1].
+      clip_TxHxWx3: float in [0, 1].
       brightness: the number added is from U[-brightness, brightness].
       contrast: strength of `contrast`, >= 0.
       saturation: strength of `saturation`, >= 0.
@@ -148,7 +165,8 @@ def _turn(key: jax.Array, strength: float) -> jax.Array:
 
 
 def _split(clip_TxHxWx3: jax.Array) -> _Planes:
-    return clip_TxHxWx3[..., 0], clip_TxHxWx3[..., 1], clip_TxHxWx3[..., 2]
+    red, green, blue = (clip_TxHxWx3[..., channel].astype(jnp.float32) for channel in range(3))
+    return red, green, blue
 
 
 def _join(planes: _Planes) -> jax.Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ class Step(NamedTuple):
     """One op of a recipe.
 
     Attributes:
-      op: `op(key, clip_TxHxWx3, **numbers) -> clip_TxHxWx3`, float32 in [0, 1].
+      op: `op(key, clip_TxHxWx3, **numbers) -> clip_TxHxWx3`, float in [0, 1].
       probability: chance that a clip goes through it, in [0, 1].
       numbers: keyword arguments of `op`.
     """
@@ -93,6 +93,7 @@ def apply(
     key: jax.Array,
     clips_BxTxHxWx3: jax.Array,
     per_frame: bool = False,
+    dtype: Any = jnp.float32,
 ) -> jax.Array:
     """A recipe applied to a batch of clips.
 
@@ -105,9 +106,10 @@ def apply(
       clips_BxTxHxWx3: uint8 [B, T, H, W, 3].
       per_frame: draw anew for every frame. An ablation: it breaks the temporal consistency that
         CVRL (section 3.3) found essential.
+      dtype: in which clips are handed from step to step, float32 or bfloat16.
 
     Returns:
-      float32 [B, T, H, W, 3] in [0, 1].
+      [B, T, H, W, 3] of this type in [0, 1].
     """
 
     def augment(clip_key: jax.Array, clip_TxHxWx3: jax.Array) -> jax.Array:
@@ -118,7 +120,7 @@ def apply(
         one_frame = jax.vmap(lambda k, frame: _apply_to_clip(recipe, k, frame))
         return one_frame(frame_keys, frames_Tx1xHxWx3)[:, 0]
 
-    clips_BxTxHxWx3 = clips_BxTxHxWx3.astype(jnp.float32) / 255.0
+    clips_BxTxHxWx3 = (clips_BxTxHxWx3.astype(jnp.float32) / 255.0).astype(dtype)
     return jax.vmap(augment)(_fold_in_positions(key, clips_BxTxHxWx3.shape[0]), clips_BxTxHxWx3)
 
 
@@ -129,7 +131,7 @@ def _fold_in_positions(key: jax.Array, count: int) -> jax.Array:
 def _apply_to_clip(recipe: Recipe, key: jax.Array, clip_TxHxWx3: jax.Array) -> jax.Array:
     for position, step in enumerate(recipe):
         gate_key, op_key = jax.random.split(jax.random.fold_in(key, position))
-        changed_TxHxWx3 = step.op(op_key, clip_TxHxWx3, **step.numbers)
+        changed_TxHxWx3 = step.op(op_key, clip_TxHxWx3, **step.numbers).astype(clip_TxHxWx3.dtype)
         chosen = jax.random.bernoulli(gate_key, step.probability)
         clip_TxHxWx3 = jnp.where(chosen, changed_TxHxWx3, clip_TxHxWx3)
     return clip_TxHxWx3

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from cvrl_jax.augment import AudioAugmentation, Augmentation
 from cvrl_jax.methods.base import Array, Batch, Variables
 from cvrl_jax.methods.parts import combine, eval_part, init_part
+from cvrl_jax.models.precision import compute_dtype
 from data_pipelines.errors import UserError
 from data_pipelines.spec import AudioSpec, InputSpec, TextSpec
 from data_pipelines.suggest import nearest
@@ -89,12 +90,16 @@ def init_tower_and_head(
 
 
 def create_augmentation(config: ConfigDict, *, per_frame: bool | None = None) -> Augmentation:
-    """What `config.augment` describes, or drawn per frame because the method demands it."""
-    section = config.augment
+    """What `config.augment` describes, or drawn per frame because the method demands it.
+
+    Clips are augmented in the type that the tower computes in.
+    """
+    section, video = config.augment, config.model.get("video", config.model)
     return Augmentation(
         recipe=section.recipe,
         strength=section.strength,
         per_frame=section.per_frame if per_frame is None else per_frame,
+        dtype=compute_dtype(video.get("dtype", jnp.float32)),
     )
 
 

@@ -71,15 +71,43 @@ def split_conv3d(x: jax.Array, kernel: jax.Array, strides: Triple, pads: Pads) -
     st, sh, sw = strides
     if kh == kw == 1:  # no window to centre: dropping pixels first is the strided convolution
         x = x[:, :, ::sh, ::sw]
-    x = jnp.pad(x, [(0, 0), pads[0], (0, 0), (0, 0), (0, 0)])
+    x = pad_time(x, pads[0])
     conv = functools.partial(_conv_frames, strides=(sh, sw), pads=(pads[1], pads[2]))
     frames = (x.shape[1] - kt) // st + 1
     exact = x.dtype == jnp.float32  # sums of frames would be rounded before they are multiplied
     if exact and kt == 3 and st == 1 and kh * kw > 1 and frames > 1:
         return _two_frames_at_once(conv, x, kernel)
-    taps = [x[:, i : i + (frames - 1) * st + 1 : st] for i in range(kt)]
+    return conv(*taps_as_channels(x, kernel, st))
+
+
+def taps_as_channels(x: jax.Array, kernel: jax.Array, stride: int) -> tuple[jax.Array, jax.Array]:
+    """The frames under each temporal tap side by side on the channel axis, the kernel's likewise.
+
+    Args:
+      x: clips with the zeros that belong before and after them, [B, T, H, W, I].
+      kernel: [kt, kh, kw, I, O].
+      stride: of the window, in time.
+
+    Returns:
+      ([B, T', H, W, kt I], [kh, kw, kt I, O]): what is left is a convolution of each frame.
+    """
+    kt = kernel.shape[0]
+    last = (x.shape[1] - kt) // stride * stride
+    taps = [x[:, i : i + last + 1 : stride] for i in range(kt)]
     x = jnp.concatenate(taps, axis=-1) if kt > 1 else taps[0]
-    return conv(x, jnp.concatenate(list(kernel), axis=2))
+    return x, jnp.concatenate(list(kernel), axis=2)
+
+
+def frames_apart(x: jax.Array, valid_B: jax.Array | None) -> tuple[jax.Array, jax.Array | None]:
+    """Every frame as a clip of its own, [B T, 1, H, W, C], each valid as its clip is."""
+    count = x.shape[1]
+    valid = None if valid_B is None else jnp.repeat(valid_B, count)
+    return x.reshape(-1, 1, *x.shape[2:]), valid
+
+
+def pad_time(x: jax.Array, pads: Pair) -> jax.Array:
+    """Black frames before and after clips [B, T, H, W, C]."""
+    return jnp.pad(x, [(0, 0), pads, (0, 0), (0, 0), (0, 0)])
 
 
 def _conv_frames(
@@ -109,7 +137,7 @@ def _two_frames_at_once(
       [B, T, H', W', O].
     """
     frames = x.shape[1] - 2
-    x = jnp.pad(x, [(0, 0), (0, frames % 2), (0, 0), (0, 0), (0, 0)])
+    x = pad_time(x, (0, frames % 2))
     x0, x1, x2, x3 = (x[:, i : x.shape[1] - 3 + i : 2] for i in range(4))
     first, middle, last = kernel
     ends = first + last

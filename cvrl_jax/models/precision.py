@@ -1,8 +1,9 @@
 """The one policy of mixed precision.
 
-Towers compute in their `dtype`, float32 or bfloat16. Everything else is float32, always: parameters
-and what the optimizer keeps of them, features, projections, logits, losses, and the statistics of
-BatchNorm, LayerNorm and softmax. Float16 is not offered: its range would ask for loss scaling.
+Towers compute in their `dtype`, float32 or bfloat16, and clips are augmented in that of the tower
+that sees them. Everything else is float32, always: parameters and what the optimizer keeps of them,
+features, projections, logits, losses, and the statistics of BatchNorm, LayerNorm and softmax.
+Float16 is not offered: its range would ask for loss scaling.
 """
 
 from __future__ import annotations

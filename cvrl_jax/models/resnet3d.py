@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -16,8 +15,11 @@ from cvrl_jax.models.conv3d import (
     Kernel,
     Triple,
     direct_conv3d,
+    frames_apart,
     lowering_here,
+    pad_time,
     pads_for,
+    taps_as_channels,
 )
 from cvrl_jax.models.fields import check_fields
 from cvrl_jax.models.norm import BatchNorm, JointNorm, counted
@@ -40,7 +42,9 @@ class ConvBN(nn.Module):
 
     By the lowering 'joint', in training, a product that widens its channels is normalised while it
     is computed, and a pool comes before the normalisation: for compilers that fuse such chains
-    around a convolution, as TPUs' does.
+    around a convolution, as TPUs' does. Frames that do not meet are then convolved as clips of
+    their own: a TPU lays either the examples or the channels over 128 lanes, and is short of both
+    in the stem.
 
     Attributes:
       pooled: whether ReLU and the max-pool follow.
@@ -63,14 +67,13 @@ class ConvBN(nn.Module):
         if train and (product or self.pooled) and lowering_here(self.lowering) == "joint":
             shape = (*self.kernel, x.shape[-1], self.features)
             kernel = Kernel(shape, name="conv")().astype(self.dtype)
+            norm = JointNorm(self.momentum, name="norm")
+            if self.pooled:
+                return self._pooled(norm, x, kernel, valid)
 
             def joint(scale: jax.Array, bias: jax.Array, mask: jax.Array | None) -> Any:
-                affine = scale, bias, self.epsilon, mask
-                if self.pooled:
-                    return pooled_norm(partial(self._convolve, x), self._pool, kernel, *affine)
-                return normalized_product(x, kernel[0, 0, 0], *affine)
+                return normalized_product(x, kernel[0, 0, 0], scale, bias, self.epsilon, mask)
 
-            norm = JointNorm(self.momentum, name="norm")
             return norm(joint, self.features, counted(valid, x.ndim))
         conv = Conv3D(
             self.features,
@@ -85,9 +88,23 @@ class ConvBN(nn.Module):
         x = norm(conv(x), train, valid)
         return self._pool(nn.relu(x)) if self.pooled else x
 
-    def _convolve(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
-        pads = pads_for(self.padding, x.shape[1:4], self.kernel, self.strides)
-        return direct_conv3d(x, kernel, self.strides, pads)
+    def _pooled(
+        self, norm: JointNorm, x: jax.Array, kernel: jax.Array, valid: jax.Array | None
+    ) -> jax.Array:
+        """The same frame by frame, with all that a frame's result depends on as its channels."""
+        in_time, *in_space = pads_for(self.padding, x.shape[1:4], self.kernel, self.strides)
+        taps, kernel = taps_as_channels(pad_time(x, in_time), kernel, self.strides[0])
+        frames, valid = frames_apart(taps, valid)
+        pads, strides = [(0, 0), *in_space], (1, *self.strides[1:])
+
+        def convolve(kernel: jax.Array) -> jax.Array:
+            return direct_conv3d(frames, kernel[None], strides, pads)
+
+        def joint(scale: jax.Array, bias: jax.Array, mask: jax.Array | None) -> Any:
+            return pooled_norm(convolve, self._pool, kernel, scale, bias, self.epsilon, mask)
+
+        y = norm(joint, self.features, counted(valid, x.ndim))
+        return y.reshape(*taps.shape[:2], *y.shape[2:])
 
     def _pool(self, x: jax.Array) -> jax.Array:
         return max_pool(x, self.padding, self.lowering)
@@ -238,15 +255,23 @@ class ResNet3D(nn.Module):
         x = stem(x, train, valid)
         x = x if self.stem_pool else nn.relu(x)
         block_class = rematted(Block, self.remat, static_argnums=(2,))
+        joint = train and lowering_here(self.lowering) == "joint"
         for stage, blocks in enumerate(BLOCKS[self.depth]):
+            kernel, stride = self.temporal_kernels[stage], self.temporal_strides[stage]
+            clip_shape, counts = x.shape[:2], valid
+            apart = joint and kernel == stride == 1
+            if apart:
+                x, counts = frames_apart(x, valid)
             for block in range(blocks):
                 x = block_class(
                     features=base * 2**stage,
                     bottleneck=self.depth in BOTTLENECK_BLOCKS,
-                    temporal_kernel=self.temporal_kernels[stage],
-                    temporal_stride=self.temporal_strides[stage] if block == 0 else 1,
+                    temporal_kernel=kernel,
+                    temporal_stride=stride if block == 0 else 1,
                     spatial_stride=2 if stage > 0 and block == 0 else 1,
                     conv_bn=conv_bn,
                     name=f"stage{stage}_block{block}",
-                )(x, train, valid)
+                )(x, train, counts)
+            if apart:
+                x = x.reshape(*clip_shape, *x.shape[2:])
         return x.astype(jnp.float32).mean(axis=(1, 2, 3))

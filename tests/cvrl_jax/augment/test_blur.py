@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -13,15 +14,16 @@ def test_radius_follows_the_height(height, radius):
     assert blur.kernel_radius(height) == radius
 
 
-def test_equals_a_separable_convolution_with_zero_padding():
-    clip = np.random.default_rng(0).uniform(size=(2, 64, 40, 3)).astype(np.float32)
+@pytest.mark.parametrize(("dtype", "error"), [("float32", 1e-6), ("bfloat16", 2**-7)])
+def test_equals_a_separable_convolution_with_zero_padding(dtype, error):
+    clip = jnp.asarray(np.random.default_rng(0).uniform(size=(2, 64, 40, 3)), dtype)
     taps = np.exp(-0.5 * (np.arange(-3, 4) / 1.3) ** 2)
     taps /= taps.sum()
-    expected = clip.astype(np.float64)
+    expected = np.asarray(clip, np.float64)
     for axis in (1, 2):
         expected = ndimage.correlate1d(expected, taps, axis=axis, mode="constant", cval=0.0)
     got = blur.gaussian_blur(KEY, clip, sigma_min=1.3, sigma_max=1.3)
-    np.testing.assert_allclose(got, expected, atol=1e-6)
+    np.testing.assert_allclose(got, expected, atol=error)
 
 
 def test_an_impulse_stays_in_its_frame_and_its_channel():

@@ -67,6 +67,23 @@ def test_range_and_shape(view):
     assert np.std(got) > 0.05
 
 
+@pytest.mark.parametrize("view", [0, 1])
+def test_bfloat16_is_float32_but_for_rounding(view):
+    expected = np.asarray(cvrl(KEY, CLIPS, view))
+    got = jax.jit(lambda: augment.apply((VIEW_1, VIEW_2)[view], KEY, CLIPS, dtype=jnp.bfloat16))()
+    assert got.dtype == jnp.bfloat16
+    errors = np.abs(np.asarray(got, np.float32) - expected)
+    assert errors.mean() < 2**-9  # half a unit in the last place of numbers near 1 is as much
+    assert errors.max() < 2**-6  # a few of these, times the jitter's factors
+
+
+def test_what_moves_pixels_alone_does_not_round_them():
+    got = augment.apply(augment.views("linear")[0], KEY, CLIPS, dtype=jnp.bfloat16)
+    wanted = np.asarray(jnp.asarray(CLIPS / 255.0, jnp.bfloat16))
+    for clip, mirrored, result in zip(wanted, wanted[:, :, :, ::-1], np.asarray(got)):
+        assert np.array_equal(result, clip) or np.array_equal(result, mirrored)
+
+
 @pytest.mark.parametrize("probability", [0.0, 0.2, 0.8, 1.0])
 def test_an_op_is_applied_with_its_probability(probability):
     invert = augment.Step(lambda key, clip: 1.0 - clip, probability)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from cvrl_jax.methods import create_method, method_names
 from cvrl_jax.parallel.mesh import batch_sharding, make_mesh, replicated
@@ -80,6 +81,16 @@ def test_unknown_method_and_fields(tiny_config):
         create_method(config)
     with pytest.raises(UserError, match="at least two classes"):
         create_method(tiny_config("supervised"), classes=0)
+
+
+@pytest.mark.parametrize("name", ["cvrl", "vatt"])
+def test_clips_are_augmented_in_the_type_that_their_tower_computes_in(tiny_config, name):
+    config = tiny_config(name)
+    assert create_method(config).augmentation.dtype == jnp.float32
+    for section in (config.model, *config.model.values()):
+        if isinstance(section, ConfigDict) and "dtype" in section:
+            section.dtype = "bfloat16"
+    assert create_method(config).augmentation.dtype == jnp.bfloat16
 
 
 def test_augment_and_embed(case):

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from cvrl_jax.models import cpu_conv
-from cvrl_jax.models.conv3d import Conv3D, direct_conv3d, kernel_init, pads_for, split_conv3d
+from cvrl_jax.models.conv3d import (
+    Conv3D,
+    direct_conv3d,
+    frames_apart,
+    kernel_init,
+    pads_for,
+    split_conv3d,
+    taps_as_channels,
+)
 
 
 @pytest.mark.parametrize("padding", ["same", "symmetric"])
@@ -47,6 +55,26 @@ def test_two_frames_at_once_are_the_sum_in_float64(frames):
     wanted = np.einsum("bthwcijk,ijkco->bthwo", windows, weights.astype("f8"))
     actual = split_conv3d(jnp.asarray(x), jnp.asarray(weights), (1, 1, 1), [(0, 0)] * 3)
     np.testing.assert_allclose(actual, wanted, atol=2e-5)  # of numbers up to 30
+
+
+@pytest.mark.parametrize(("taps", "stride"), [(1, 1), (2, 3), (5, 2)])
+def test_taps_as_channels_leave_a_product_of_each_frame(taps, stride):
+    x = np.random.default_rng(0).normal(size=(2, 9, 2, 3, 4)).astype("f4")
+    weights = np.random.default_rng(1).normal(size=(taps, 1, 1, 4, 5)).astype("f4")
+    windows = np.lib.stride_tricks.sliding_window_view(x.astype("f8"), taps, 1)[:, ::stride]
+    wanted = np.einsum("bthwci,ico->bthwo", windows, weights[:, 0, 0].astype("f8"))
+    frames, kernel = taps_as_channels(jnp.asarray(x), jnp.asarray(weights), stride)
+    assert frames.shape == (*wanted.shape[:-1], 4 * taps)
+    np.testing.assert_allclose(frames @ kernel[0, 0], wanted, atol=2e-5)
+
+
+def test_frames_apart_are_clips_as_valid_as_theirs():
+    x = np.arange(2 * 3 * 4).reshape(2, 3, 2, 2, 1)
+    frames, valid = frames_apart(jnp.asarray(x), jnp.array([True, False]))
+    assert frames.shape == (6, 1, 2, 2, 1)
+    np.testing.assert_array_equal(frames[4, 0], x[1, 1])
+    np.testing.assert_array_equal(valid, [True] * 3 + [False] * 3)
+    assert frames_apart(jnp.asarray(x), None)[1] is None
 
 
 @pytest.mark.parametrize("images", [2, 3, 4])
