@@ -7,8 +7,7 @@ with `lowering` before changing the choice that 'auto' makes.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -17,12 +16,15 @@ import jax.numpy as jnp
 
 from cvrl_jax.models.backend import traced_for
 from cvrl_jax.models.cpu_conv import Pair, conv2d, matmul
+from cvrl_jax.models.winograd import Conv, two_at_once
 
 Triple = tuple[int, int, int]
 Pads = list[Pair]
 
 PADDINGS = ("same", "symmetric")
 LOWERINGS = ("auto", "direct", "split", "joint")
+
+_MANY_CHANNELS = 128  # from which sums of neighbours cost less than the products they spare
 
 # Keras' `VarianceScaling` default, with which the released CVRL towers were initialised.
 kernel_init = jax.nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
@@ -64,20 +66,39 @@ def split_conv3d(x: jax.Array, kernel: jax.Array, strides: Triple, pads: Pads) -
 
     The kt frames under a temporal tap are laid side by side on the channel axis, which leaves a 2-D
     convolution over B * T' images, or a matrix product where the window is a single pixel. Windows
-    of 3 frames and more than one pixel take a third less arithmetic in float32, see
-    `_two_frames_at_once`.
+    of three take a third less arithmetic along some axes, see `_axes_of_two`.
     """
     kt, kh, kw, _, _ = kernel.shape
-    st, sh, sw = strides
     if kh == kw == 1:  # no window to centre: dropping pixels first is the strided convolution
-        x = x[:, :, ::sh, ::sw]
-    x = pad_time(x, pads[0])
-    conv = functools.partial(_conv_frames, strides=(sh, sw), pads=(pads[1], pads[2]))
-    frames = (x.shape[1] - kt) // st + 1
-    exact = x.dtype == jnp.float32  # sums of frames would be rounded before they are multiplied
-    if exact and kt == 3 and st == 1 and kh * kw > 1 and frames > 1:
-        return _two_frames_at_once(conv, x, kernel)
-    return conv(*taps_as_channels(x, kernel, st))
+        x = x[:, :, :: strides[1], :: strides[2]]
+        if kt > 1 and kernel.shape[4] <= kernel.shape[3]:
+            return _taps_of_products(x, kernel[:, 0, 0], strides[0], pads[0])
+    axes = _axes_of_two(x, kernel, strides, pads)
+    ahead = [pads[0], *(pads[a - 1] if a in axes else (0, 0) for a in (2, 3))]
+    x = jnp.pad(x, [(0, 0), *ahead, (0, 0)])
+    rows, columns = ((0, 0) if a in axes else pads[a - 1] for a in (2, 3))
+
+    def frames(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return _conv_frames(*taps_as_channels(x, kernel, strides[0]), strides[1:], (rows, columns))
+
+    conv: Conv = frames
+    for axis in axes:
+        conv = two_at_once(conv, axis)
+    # Sums of x for the products would be kept for the gradient, four times as large for two axes.
+    return (jax.checkpoint(conv) if axes else conv)(x, kernel)
+
+
+def _axes_of_two(x: jax.Array, kernel: jax.Array, strides: Triple, pads: Pads) -> tuple[int, ...]:
+    """The axes of x along which `two_at_once` pays: time, and of many channels rows and columns.
+
+    Only in float32: sums of entries would be rounded before they are multiplied.
+    """
+    if x.dtype != jnp.float32 or kernel.shape[1:3] == (1, 1):
+        return ()
+    outputs = [n + sum(p) - 2 for n, p in zip(x.shape[1:4], pads)]
+    fit = [k == 3 and s == 1 and n > 1 for k, s, n in zip(kernel.shape, strides, outputs)]
+    many = min(kernel.shape[3:]) >= _MANY_CHANNELS
+    return ((1,) if fit[0] else ()) + ((2, 3) if many and fit[1] and fit[2] else ())
 
 
 def taps_as_channels(x: jax.Array, kernel: jax.Array, stride: int) -> tuple[jax.Array, jax.Array]:
@@ -120,31 +141,21 @@ def _conv_frames(
     return y.reshape(*x.shape[:2], *y.shape[1:])
 
 
-def _two_frames_at_once(
-    conv: Callable[[jax.Array, jax.Array], jax.Array], x: jax.Array, kernel: jax.Array
-) -> jax.Array:
-    """Each two frames of a window of three by four convolutions of frames instead of six.
+def _taps_of_products(x: jax.Array, kernel_txIxO: jax.Array, stride: int, pads: Pair) -> jax.Array:
+    """A window of some frames of one pixel: frames meet all taps' weights, products are added up.
 
-    Winograd's F(2, 3) over time: Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural
-    Networks", section 4.1. The gradients, by differentiation, save as much.
-
-    Args:
-      conv: convolves frames [B, T, H, W, I] with [kh, kw, I, O].
-      x: padded clips [B, T + 2, H, W, I].
-      kernel: [3, kh, kw, I, O].
-
-    Returns:
-      [B, T, H', W', O].
+    Where there are no more channels after than before, that moves less than laying frames side by
+    side, forwards and for both gradients.
     """
-    frames = x.shape[1] - 2
-    x = pad_time(x, (0, frames % 2))
-    x0, x1, x2, x3 = (x[:, i : x.shape[1] - 3 + i : 2] for i in range(4))
-    first, middle, last = kernel
-    ends = first + last
-    y0, y1 = conv(x0 - x2, first), conv(x1 + x2, (ends + middle) / 2)
-    y2, y3 = conv(x2 - x1, (ends - middle) / 2), conv(x1 - x3, last)
-    y = jnp.stack([y0 + y1 + y2, y1 - y2 - y3], axis=2)
-    return y.reshape(y.shape[0], -1, *y.shape[3:])[:, :frames]
+    taps, _, outputs = kernel_txIxO.shape
+    products = matmul(x.reshape(-1, x.shape[-1]), jnp.concatenate(list(kernel_txIxO), axis=1))
+    products = pad_time(products.reshape(*x.shape[:-1], taps * outputs), pads)
+    last = (products.shape[1] - taps) // stride * stride
+    y = products[:, : last + 1 : stride, ..., :outputs]
+    for i in range(1, taps):
+        channels = slice(i * outputs, (i + 1) * outputs)
+        y = y + products[:, i : i + last + 1 : stride, ..., channels]
+    return y
 
 
 def lowering_here(lowering: str) -> str:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cvrl_jax.models import cpu_conv
+from cvrl_jax.models import conv3d, cpu_conv
 from cvrl_jax.models.conv3d import (
     Conv3D,
     direct_conv3d,
@@ -17,6 +17,7 @@ from cvrl_jax.models.conv3d import (
 )
 
 
+@pytest.mark.parametrize("many", [1, 128])  # channels, from which rows and columns go in twos
 @pytest.mark.parametrize("padding", ["same", "symmetric"])
 @pytest.mark.parametrize(
     ("kernel", "strides"),
@@ -25,13 +26,16 @@ from cvrl_jax.models.conv3d import (
         ((1, 1, 1), (2, 2, 2)),
         ((3, 1, 1), (1, 1, 1)),
         ((3, 1, 1), (2, 1, 1)),
+        ((1, 3, 3), (1, 1, 1)),
+        ((3, 3, 3), (1, 1, 1)),
         ((1, 3, 3), (1, 2, 2)),
         ((3, 3, 3), (2, 2, 2)),
         ((5, 7, 7), (2, 2, 2)),
         ((1, 2, 2), (1, 3, 3)),
     ],
 )
-def test_split_equals_direct_in_value_and_gradient(kernel, strides, padding):
+def test_split_equals_direct_in_value_and_gradient(kernel, strides, padding, many, monkeypatch):
+    monkeypatch.setattr(conv3d, "_MANY_CHANNELS", many)
     x = jax.random.normal(jax.random.key(0), (2, 4, 8, 7, 3))
     weights = 0.1 * jax.random.normal(jax.random.key(1), (*kernel, 3, 4))
     pads = pads_for(padding, x.shape[1:4], kernel, strides)
@@ -46,15 +50,13 @@ def test_split_equals_direct_in_value_and_gradient(kernel, strides, padding):
         np.testing.assert_allclose(a, w, atol=1e-5 * np.abs(w).max())
 
 
-@pytest.mark.parametrize("frames", [2, 3, 5])
-def test_two_frames_at_once_are_the_sum_in_float64(frames):
-    """Also for an odd number of frames, whose last has a partner that is thrown away."""
-    x = np.random.default_rng(0).normal(size=(1, frames + 2, 6, 6, 3)).astype("f4")
-    weights = np.random.default_rng(1).normal(size=(3, 3, 3, 3, 4)).astype("f4")
-    windows = np.lib.stride_tricks.sliding_window_view(x.astype("f8"), (3, 3, 3), (1, 2, 3))
-    wanted = np.einsum("bthwcijk,ijkco->bthwo", windows, weights.astype("f8"))
-    actual = split_conv3d(jnp.asarray(x), jnp.asarray(weights), (1, 1, 1), [(0, 0)] * 3)
-    np.testing.assert_allclose(actual, wanted, atol=2e-5)  # of numbers up to 30
+@pytest.mark.parametrize(("channels", "dots"), [(64, 0), (128, 16)])
+def test_rows_and_columns_go_in_twos_where_there_are_many_channels(channels, dots):
+    x = jax.ShapeDtypeStruct((1, 1, 4, 4, channels), jnp.float32)
+    weights = jax.ShapeDtypeStruct((1, 3, 3, channels, channels), jnp.float32)
+    pads = [(0, 0), (1, 1), (1, 1)]
+    text = jax.jit(lambda x, w: split_conv3d(x, w, (1, 1, 1), pads)).lower(x, weights).as_text()
+    assert text.count("stablehlo.dot_general") == dots
 
 
 @pytest.mark.parametrize(("taps", "stride"), [(1, 1), (2, 3), (5, 2)])
@@ -92,9 +94,11 @@ def test_images_side_by_side_are_convolved_as_by_themselves(
     np.testing.assert_allclose(cpu_conv.conv2d(x, *arguments), wanted, atol=2e-5)
 
 
+@pytest.mark.parametrize("many", [1, 128])
 @pytest.mark.parametrize("frames", [1, 2, 3])
-def test_split_is_exported_for_any_number_of_clips(frames, monkeypatch):
+def test_split_is_exported_for_any_number_of_clips(frames, many, monkeypatch):
     monkeypatch.setattr(cpu_conv, "_WIDE", 32)
+    monkeypatch.setattr(conv3d, "_MANY_CHANNELS", many)
     (clips,) = jax.export.symbolic_shape("clips")
     weights = jax.random.normal(jax.random.key(1), (3, 3, 3, 2, 4))
 
