@@ -7,6 +7,7 @@ where its interface lets it, on one thread.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
@@ -115,13 +116,20 @@ def installed() -> dict[str, Read]:
 
 
 def load_torchvision() -> None:
-    """Declares what PyPI's torchvision expects to be compiled in and a CPU-only torch lacks."""
+    """Imports torchvision where it is installed, its build for another build of torch as well.
+
+    Such a build brings none of its own operators, two of which its import wants to know of.
+    """
     if find_spec("torchvision") is None:
         return
     import torch
 
     torch.set_num_threads(1)
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    load_torchvision.kept = library  # type: ignore[attr-defined]  # undone when collected
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError:
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        load_torchvision.kept = library  # type: ignore[attr-defined]  # undone when collected
+        importlib.import_module("torchvision")
