@@ -132,12 +132,13 @@ def _nothing_twice(config: ConfigDict) -> ConfigDict:
     """The config without what computes anything again, or more, to save memory or its traffic."""
     plain = config.copy_and_resolve_references()
     plain.parallel.update(chunks=1, accumulate=1)
-    for section in towers(plain).values():
-        if "remat" in section:
-            section.remat = "none"
-        tower = MODELS[section.name].tower
-        if "lowering" in tower.__dataclass_fields__:
-            section.lowering = "fused" if issubclass(tower, TokenTower) else "direct"
+    with plain.unlocked():  # a lowering is no field of a config
+        for section in towers(plain).values():
+            if "remat" in section:
+                section.remat = "none"
+            tower = MODELS[section.name].tower
+            if "lowering" in tower.__dataclass_fields__:
+                section.lowering = "fused" if issubclass(tower, TokenTower) else "direct"
     return plain
 
 

@@ -31,7 +31,7 @@ def planned(config, topology, tmp_path):
 
 @pytest.fixture
 def config(tiny_config):
-    return tiny_config("cvrl_vit", augment__recipe="none")
+    return tiny_config("cvrl_vit", augment__recipe="none").lock()  # as the command line has it
 
 
 def test_for_cpus(config, tmp_path):
