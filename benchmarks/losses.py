@@ -107,8 +107,8 @@ CONTESTANTS: dict[str, Contestant] = {
     "info_nce, auto": ("", lambda b, d: 40 * b * d, lambda x: with_jax(views("auto"), x)),
     "info_nce, gathered": ("", lambda b, d: 24 * b * b, lambda x: with_jax(views("gathered"), x)),
     "info_nce, ring": ("", lambda b, d: 40 * b * d, lambda x: with_jax(views("ring"), x)),
-    "lightly NTXentLoss": ("lightly", lambda b, d: 48 * b * b, lightly),
-    "optax ntxent": ("", lambda b, d: 16 * b * b * d, lambda x: with_jax(ntxent, x)),
+    "lightly NTXentLoss": ("lightly", lambda b, d: 96 * b * b, lightly),
+    "optax ntxent": ("", lambda b, d: 64 * b * b * d, lambda x: with_jax(ntxent, x)),
     "mil_nce": ("", lambda b, d: 40 * b * d, lambda x: with_jax(modalities, x)),
     "open_clip ClipLoss": ("open_clip", lambda b, d: 24 * b * b, open_clip),
 }

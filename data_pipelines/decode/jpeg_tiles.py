@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import struct
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +19,8 @@ import simplejpeg
 
 from data_pipelines.video import Box
 
-_SIZE, _START_OF_SCAN, _RESTART_INTERVAL = 0xC0, 0xDA, 0xDD  # segments, by their second byte
+_FRAME, _SCAN, _INTERVAL = 0xC0, 0xDA, 0xDD  # segments, by their second byte, and
+_LENGTHS = {_FRAME: 15, _SCAN: 10, _INTERVAL: 2}  # bytes that they have for three components
 _RESTART, _END = 0xD0, b"\xff\xd9"
 _TALLEST = 65_500  # rows of pixels, for libjpeg
 
@@ -100,11 +102,12 @@ class TiledJpegs:
         if len(inner) == len(jpegs) * (tiles - 1):
             starts = np.column_stack([heads_N, inner.reshape(len(jpegs), -1)])
             ends = np.column_stack([starts[:, 1:], ends_N])
-            if (starts < ends).all():
+            counted = (data[starts[:, 1:] - 1] & 7 == np.arange(tiles - 1) % 8).all()
+            if counted and (starts < ends).all():
                 shape = len(jpegs), tiling.rows, tiling.columns
                 self._starts, self._ends = starts.reshape(shape), ends.reshape(shape)
                 return
-        raise ValueError("a picture has another number of tiles")
+        raise ValueError("a picture has other tiles, or they are in disorder")
 
     def decode(self, few: slice, tiles: Box) -> np.ndarray:
         """Decodes the same tiles of some of the files, and nothing else.
@@ -118,7 +121,7 @@ class TiledJpegs:
           the picture it equals `decode_jpeg` of the whole file bit for bit.
 
         Raises:
-          ValueError: a file is damaged there.
+          ValueError: libjpeg notices that a file is damaged there.
         """
         top, left, high, wide = tiles
         begins = self._starts[few, top : top + high, left].ravel()
@@ -142,28 +145,30 @@ class TiledJpegs:
 
 
 def tiling(jpeg: bytes) -> Tiling | None:
-    """Reads from a file how its picture is tiled; None where it is not."""
-    segments = {}
-    at = 2
-    while at + 4 <= len(jpeg) and jpeg[at] == 0xFF and _START_OF_SCAN not in segments:
-        segments[jpeg[at + 1]] = at + 4
-        at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
-    if not {_SIZE, _START_OF_SCAN, _RESTART_INTERVAL} <= segments.keys() or at >= len(jpeg):
+    """Reads from a file how its picture is tiled; None where it is not, or is no such file."""
+    segments: dict[int, bytes] = {}
+    at, size_at = 2, 0
+    while _SCAN not in segments:
+        start, name = jpeg[at : at + 1], int.from_bytes(jpeg[at + 1 : at + 2])
+        length = int.from_bytes(jpeg[at + 2 : at + 4], "big")
+        # Others have no length; nor is every byte read as a marker by all decoders alike.
+        if start != b"\xff" or not (0xC0 <= name < 0xD0 or 0xDA <= name < 0xFF) or length < 2:
+            return None
+        segments[name] = jpeg[at + 4 : at + 2 + length]
+        size_at = at + 5 if name == _FRAME else size_at
+        at += 2 + length
+    if any(len(segments.get(name, b"")) != length for name, length in _LENGTHS.items()):
         return None
-    size_at = segments[_SIZE] + 1
-    height, width, components = (
-        int.from_bytes(jpeg[size_at + k : size_at + k + n], "big")
-        for k, n in ((0, 2), (2, 2), (4, 1))
-    )
-    together = jpeg[segments[_START_OF_SCAN]]  # components in the first scan
-    interval_at = segments[_RESTART_INTERVAL]
-    interval = int.from_bytes(jpeg[interval_at : interval_at + 2], "big")
-    if not (height and width and interval) or not components == together == 3:
-        return None
-    factors = jpeg[size_at + 6 : size_at + 6 + 3 * components : 3]  # of sampling, 4 bits an axis
+    height, width, components = struct.unpack(">xHHB", segments[_FRAME][:6])
+    (interval,) = struct.unpack(">H", segments[_INTERVAL])
+    factors = segments[_FRAME][7::3]  # of sampling: 4 bits across, 4 bits down
     block = 8 * max(f & 15 for f in factors), 8 * max(f >> 4 for f in factors)
-    blocks = -(-width // block[1]) if block[1] else 0
-    if not all(block) or blocks % interval:
+    if not components == segments[_SCAN][0] == 3 or not (
+        height and width and interval and all(block)
+    ):
+        return None
+    rows, blocks = -(-height // block[0]), -(-width // block[1])
+    if blocks % interval or rows * block[0] > _TALLEST:
         return None
     return Tiling(
         head=jpeg[:at],
@@ -171,6 +176,6 @@ def tiling(jpeg: bytes) -> Tiling | None:
         height=height,
         width=width,
         tile=(block[0], block[1] * interval),
+        rows=rows,
         columns=blocks // interval,
-        rows=-(-height // block[0]),
     )

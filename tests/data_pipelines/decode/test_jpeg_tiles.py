@@ -111,6 +111,19 @@ def test_what_is_not_tiled():
         assert tiling(damaged) is None
 
 
+def test_heads_that_lie():
+    jpeg = encode_jpeg(noise(1, 40, 80)[0], 80)
+    found = tiled(jpeg)
+    scan = found.head.rindex(b"\xff\xda")
+    for head in (
+        b"\xff\xd8\xff\xc0\0\2\xff\xdd\0\4\0\1\xff\xda\0\2\3",  # sizes and factors left out
+        found.head[: scan + 2] + b"\0\0",
+        b"\xff\xd8\xff\x01" + found.head[2:],  # a marker without a length
+        found.head[: found.size_at] + b"\xff\xff" + found.head[found.size_at + 2 :],
+    ):
+        assert tiling(head + jpeg[len(found.head) :]) is None
+
+
 def test_pictures_that_are_not_alike():
     pictures = noise(2, 40, 80)
     good, other = (encode_jpeg(picture, 80) for picture in pictures)
@@ -121,15 +134,19 @@ def test_pictures_that_are_not_alike():
         (encode_jpeg(pictures[1], 70), "begins or ends"),
         (encode_jpeg(pictures[1][:, :64], 80), "begins or ends"),
         (other[:-2], "begins or ends"),
-        (other[:marker] + other[marker + 2 :], "number of tiles"),
-        (other[:marker] + b"\xff\xd7" + other[marker:], "number of tiles"),
+        (other[:marker] + other[marker + 2 :], "other tiles"),
+        (other[:marker] + b"\xff\xd7" + other[marker:], "other tiles"),
     ):
         with pytest.raises(ValueError, match=reason):
             TiledJpegs(found, [good, bad])
+    second = other.index(b"\xff\xd1", marker)
+    swapped = other[:marker] + b"\xff\xd1" + other[marker + 2 : second] + b"\xff\xd0"
+    with pytest.raises(ValueError, match="in disorder"):
+        TiledJpegs(found, [good, swapped + other[second + 2 :]])
     # As many markers in all, but one file has one of the other's.
     more, less = good[:-2] + b"\xff\xd0\xff\xd9", other[:marker] + other[marker + 2 :]
     for files in ((more, less), (less, more)):
-        with pytest.raises(ValueError, match="number of tiles"):
+        with pytest.raises(ValueError, match="other tiles"):
             TiledJpegs(found, list(files))
 
 
