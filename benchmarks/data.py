@@ -6,8 +6,8 @@ Command:
 The work: a CVRL pair (two clips of 16 frames, stride 2, random resized crop) of every video of an
 evenly spaced sample below each DIR, written to a batch of 8. All readers take the same frames and,
 from raw files, the same crops, each on one thread of one process; rounds alternate, and the median
-counts. Times are CPU
-seconds of the process, so that other load disturbs them little. Rivals: pip install -e '.[bench]'.
+counts. Times are CPU seconds of the process, so that other load disturbs them little. Rivals:
+pip install -e '.[bench]'.
 
 Results, as ratios: `raw_vs_best_rival`, `records_jpeg_vs_best_rival`,
 `records_jpeg_original_vs_best_rival`, `records_gop_vs_best_rival` (times the best rival reading the

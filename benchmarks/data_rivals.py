@@ -7,7 +7,6 @@ where its interface lets it, on one thread.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
@@ -116,20 +115,8 @@ def installed() -> dict[str, Read]:
 
 
 def load_torchvision() -> None:
-    """Imports torchvision where it is installed, its build for another build of torch as well.
+    """Imports torchvision where it is installed, and gives torch one thread."""
+    if find_spec("torchvision") is not None:
+        from cvrl_jax.export.torch_files import import_torchvision
 
-    Such a build brings none of its own operators, two of which its import wants to know of.
-    """
-    if find_spec("torchvision") is None:
-        return
-    import torch
-
-    torch.set_num_threads(1)
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError:
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        load_torchvision.kept = library  # type: ignore[attr-defined]  # undone when collected
-        importlib.import_module("torchvision")
+        import_torchvision().set_num_threads(1)

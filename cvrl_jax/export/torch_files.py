@@ -62,6 +62,19 @@ def import_torch() -> types.ModuleType:
     Raises:
       UserError: one is not installed.
     """
+    torch = import_torchvision()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the libraries about each other
+        import_extra("pytorchvideo.models.resnet")
+    return torch
+
+
+def import_torchvision() -> types.ModuleType:
+    """Imports torch and torchvision, also where each is built for another build of the other.
+
+    Raises:
+      UserError: one is not installed.
+    """
     torch = import_extra("torch")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the libraries about each other
@@ -75,7 +88,6 @@ def import_torch() -> types.ModuleType:
                 library.define(f"{name}(Tensor dets, Tensor scores, float iou) -> Tensor")
             _DECLARED.append(library)
             import_extra("torchvision")
-        import_extra("pytorchvideo.models.resnet")
     return torch
 
 

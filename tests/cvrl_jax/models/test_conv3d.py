@@ -50,6 +50,17 @@ def test_split_equals_direct_in_value_and_gradient(kernel, strides, padding, man
         np.testing.assert_allclose(a, w, atol=1e-5 * np.abs(w).max())
 
 
+@pytest.mark.parametrize("frames", [2, 3, 5])
+def test_two_frames_at_once_are_the_sum_in_float64(frames):
+    """Also for an odd number of frames, whose last has a partner that is thrown away."""
+    x = np.random.default_rng(0).normal(size=(1, frames + 2, 6, 6, 3)).astype("f4")
+    weights = np.random.default_rng(1).normal(size=(3, 3, 3, 3, 4)).astype("f4")
+    windows = np.lib.stride_tricks.sliding_window_view(x.astype("f8"), (3, 3, 3), (1, 2, 3))
+    wanted = np.einsum("bthwcijk,ijkco->bthwo", windows, weights.astype("f8"))
+    actual = split_conv3d(jnp.asarray(x), jnp.asarray(weights), (1, 1, 1), [(0, 0)] * 3)
+    np.testing.assert_allclose(actual, wanted, atol=2e-5)  # of numbers up to 30
+
+
 @pytest.mark.parametrize(("channels", "dots"), [(64, 0), (128, 16)])
 def test_rows_and_columns_go_in_twos_where_there_are_many_channels(channels, dots):
     x = jax.ShapeDtypeStruct((1, 1, 4, 4, channels), jnp.float32)
