@@ -14,6 +14,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from cvrl_jax.models.norm_gradient import backward_terms
+
 Moments = tuple[jax.Array, jax.Array, jax.Array]
 
 
@@ -86,23 +88,21 @@ def _forward(
 
 
 def _backward(kept: Any, gradients: Any) -> Any:
-    """With y = x W: dL/dy = factor g - mask (shift + slope (y - mean)), and nowhere y itself."""
+    """By `backward_terms` of y = x W, and nowhere y itself."""
     x, kernel_IxO, scale_O, mask, (count, mean_I, covariance_IxI), mean_O, inverse_O = kept
     g = gradients[0]
     weights_IxO = kernel_IxO.astype(jnp.float32)
     met_IxO = _sums(x, g)
     g_O = g.sum(tuple(range(g.ndim - 1)), dtype=jnp.float32)
-    scale_gradient_O = inverse_O * ((weights_IxO * met_IxO).sum(0) - mean_O * g_O)
-    factor_O = scale_O * inverse_O
-    shift_O = factor_O * g_O / count
-    slope_O = factor_O * inverse_O * scale_gradient_O / count
+    met_O = (weights_IxO * met_IxO).sum(0)
+    terms = backward_terms(g_O, met_O, scale_O, count, mean_O, inverse_O)
     spread_IxO = jnp.matmul(covariance_IxI, weights_IxO, precision="highest")
-    kernel_gradient_IxO = factor_O * met_IxO - count * (
-        mean_I[:, None] * shift_O + spread_IxO * slope_O
+    kernel_gradient_IxO = terms.factor * met_IxO - count * (
+        mean_I[:, None] * terms.shift + spread_IxO * terms.slope
     )
-    back_OxI = (weights_IxO * factor_O).T
-    sloped_IxI = jnp.matmul(weights_IxO * slope_O, weights_IxO.T, precision="highest")
-    offset_I = jnp.matmul(weights_IxO, shift_O - slope_O * mean_O, precision="highest")
+    back_OxI = (weights_IxO * terms.factor).T
+    sloped_IxI = jnp.matmul(weights_IxO * terms.slope, weights_IxO.T, precision="highest")
+    offset_I = jnp.matmul(weights_IxO, terms.shift - terms.slope * mean_O, precision="highest")
     by_statistics = _product(x, sloped_IxI.astype(x.dtype)) + offset_I
     if mask is not None:
         by_statistics = jnp.where(mask, by_statistics, 0.0)
@@ -111,7 +111,7 @@ def _backward(kept: Any, gradients: Any) -> Any:
     return (
         x_gradient.astype(x.dtype),
         kernel_gradient_IxO.astype(kernel_IxO.dtype),
-        scale_gradient_O,
+        terms.scale_gradient,
         g_O,
         None,
         None,

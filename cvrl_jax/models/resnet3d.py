@@ -23,6 +23,7 @@ from cvrl_jax.models.conv3d import (
 )
 from cvrl_jax.models.fields import check_fields
 from cvrl_jax.models.norm import BatchNorm, JointNorm, counted
+from cvrl_jax.models.norm_gradient import batch_normalized
 from cvrl_jax.models.normalization import NORMALIZATIONS, normalize
 from cvrl_jax.models.pooled_norm import pooled_norm
 from cvrl_jax.models.pooling import max_pool
@@ -84,9 +85,19 @@ class ConvBN(nn.Module):
             self.lowering,
             name="conv",
         )
-        norm = BatchNorm(self.momentum, self.epsilon, self.dtype, name="norm")
-        x = norm(conv(x), train, valid)
+        x = self._normalize(conv(x), train, valid)
         return self._pool(nn.relu(x)) if self.pooled else x
+
+    def _normalize(self, x: jax.Array, train: bool, valid: jax.Array | None) -> jax.Array:
+        if not train or lowering_here(self.lowering) != "split":
+            norm = BatchNorm(self.momentum, self.epsilon, self.dtype, name="norm")
+            return norm(x, train, valid)
+
+        def joint(scale: jax.Array, bias: jax.Array, mask: jax.Array | None) -> Any:
+            return batch_normalized(x, scale, bias, self.epsilon, mask)
+
+        norm = JointNorm(self.momentum, name="norm")
+        return norm(joint, self.features, counted(valid, x.ndim))
 
     def _pooled(
         self, norm: JointNorm, x: jax.Array, kernel: jax.Array, valid: jax.Array | None
