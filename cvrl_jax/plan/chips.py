@@ -90,6 +90,8 @@ def parse_topology(name: str) -> Topology:
     axes = 3 if kind in ("v4", "v5p") else 2
     if not re.fullmatch(r"[1-9]\d*" + r"x[1-9]\d*" * (axes - 1), shape):
         example = "x".join("4" * axes)
-        raise UserError(f"--topology={name}: {kind} has {axes} axes, as in {kind}:{example}")
+        raise UserError(
+            f"--topology={name}: {kind} has {axes} axes, each at least 1, as in {kind}:{example}"
+        )
     devices = math.prod(int(size) for size in shape.split("x"))
     return Topology(name, "tpu", devices, CHIPS[kind])

@@ -23,6 +23,8 @@ def prepare_environment(topology: Topology) -> None:
             "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
             "TPU_MIN_LOG_LEVEL": "3",
             "TPU_STDERR_LOG_LEVEL": "3",
+            # Programs for devices that are not here can be kept, but not read again.
+            "JAX_ENABLE_COMPILATION_CACHE": "false",
         }
     elif topology.devices:
         import jax

@@ -50,6 +50,7 @@ def test_for_tpus_that_are_not_here(config, tmp_path, monkeypatch):
     with monkeypatch.context() as environment:
         environment.setattr(os, "environ", os.environ.copy())
         prepare_environment(parse_topology("v5e:2x2"))
+        assert os.environ["JAX_ENABLE_COMPILATION_CACHE"] == "false"  # it could not be read again
     result = planned(config, "v5e:2x2", tmp_path)
     assert result["devices"] == 4
     assert result["bytes_per_chip"] < result["hbm_bytes"] == 16 << 30
