@@ -19,6 +19,22 @@ def counted(valid_B: jax.Array | None, axes: int) -> jax.Array | None:
     return (valid_B | ~valid_B.any()).reshape(-1, *[1] * (axes - 1))
 
 
+def rows_counted(x_BxC: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """How many rows of [..., C] count in statistics, as float32; `mask` is from `counted`."""
+    rows = x_BxC.size // x_BxC.shape[-1]
+    if mask is None:
+        return jnp.float32(rows)
+    return mask.sum(dtype=jnp.float32) * (rows // mask.size)
+
+
+def statistics(x_BxC: jax.Array, mask: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+    """Mean and variance of the rows of [..., C] that count, float32 [C]."""
+    exact, axes = x_BxC.astype(jnp.float32), tuple(range(x_BxC.ndim - 1))
+    mean_C = exact.mean(axes, where=mask)
+    square_C = (exact * exact).mean(axes, where=mask)
+    return mean_C, jnp.maximum(square_C - mean_C * mean_C, 0.0)
+
+
 class BatchNorm(nn.Module):
     """Batch normalisation over every axis but the last (Ioffe & Szegedy, arXiv 1502.03167).
 

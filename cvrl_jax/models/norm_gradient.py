@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from cvrl_jax.models.norm import rows_counted, statistics
+
 
 class BackwardTerms(NamedTuple):
     """dL/dx = factor g - (shift + slope (x - mean)) of batch normalisation; each float32 [C].
@@ -78,16 +80,11 @@ def _forward(
     epsilon: float,
     mask: jax.Array | None,
 ) -> tuple[Any, Any]:
-    exact, axes = x_BxC.astype(jnp.float32), tuple(range(x_BxC.ndim - 1))
-    mean_C = exact.mean(axes, where=mask)
-    variance_C = jnp.maximum((exact * exact).mean(axes, where=mask) - mean_C * mean_C, 0.0)
+    mean_C, variance_C = statistics(x_BxC, mask)
     inverse_C = jax.lax.rsqrt(variance_C + epsilon)
     factor_C = scale_C * inverse_C
-    y_BxC = exact * factor_C + (bias_C - mean_C * factor_C)
-    count = jnp.float32(x_BxC.size // x_BxC.shape[-1])
-    if mask is not None:
-        count = mask.sum(dtype=jnp.float32) * (count / mask.size)
-    kept = x_BxC, scale_C, mask, count, mean_C, inverse_C
+    y_BxC = x_BxC.astype(jnp.float32) * factor_C + (bias_C - mean_C * factor_C)
+    kept = x_BxC, scale_C, mask, rows_counted(x_BxC, mask), mean_C, inverse_C
     return (y_BxC.astype(x_BxC.dtype), mean_C, variance_C), kept
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from cvrl_jax.models.norm import statistics
+
 
 def pooled_norm(
     convolve: Callable[[jax.Array], jax.Array],
@@ -39,10 +41,7 @@ def pooled_norm(
     """
     sign_O = jax.lax.stop_gradient(jnp.where(scale_O < 0, -1.0, 1.0))
     y = convolve(kernel * sign_O.astype(kernel.dtype))
-    axes = tuple(range(y.ndim - 1))
-    exact = y.astype(jnp.float32)
-    mean_O = exact.mean(axes, where=mask)
-    variance_O = jnp.maximum((exact * exact).mean(axes, where=mask) - mean_O * mean_O, 0.0)
+    mean_O, variance_O = statistics(y, mask)
     factor_O = jax.lax.rsqrt(variance_O + epsilon) * (sign_O * scale_O)
     normalized = (pool(y) - mean_O) * factor_O + bias_O
     out = jax.nn.relu(normalized.astype(y.dtype))

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from cvrl_jax.models.norm import rows_counted
 from cvrl_jax.models.norm_gradient import backward_terms
 
 Moments = tuple[jax.Array, jax.Array, jax.Array]
@@ -27,10 +28,9 @@ def moments(x: jax.Array, mask: jax.Array | None) -> Moments:
       mask: bool, of as many axes, 1 where it is broadcast; False = does not count. None = all do.
     """
     counted, rows = x, jnp.ones(x.shape[:-1], x.dtype)[..., None]
-    count = jnp.float32(rows.size)
+    count = rows_counted(x, mask)
     if mask is not None:
         counted = jnp.where(mask, x, 0)
-        count = mask.sum(dtype=jnp.float32) * (rows.size // mask.size)
     mean_I = _sums(rows, counted)[0] / count
     square_IxI = _sums(counted, counted) / count
     return count, mean_I, square_IxI - mean_I[:, None] * mean_I

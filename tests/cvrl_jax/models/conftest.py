@@ -1,11 +1,15 @@
-"""Random variables for towers from numpy: compiling an initialiser takes longer than a test."""
+"""What tests of several models share."""
+
+from importlib.metadata import version
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 
 def _random_variables(module, *inputs, seed=0):
+    """From numpy: compiling an initialiser takes longer than a test."""
     rng = np.random.default_rng(seed)
 
     def draw(path, leaf):
@@ -23,3 +27,34 @@ def _random_variables(module, *inputs, seed=0):
 def random_variables():
     """`random_variables(module, *inputs)`: all scales, biases and running statistics matter."""
     return _random_variables
+
+
+@pytest.fixture(scope="session")
+def pairwise_sums():
+    """Options of `jax.jit` for sums as XLA has them by default; the tests' emitters add in turn."""
+    return {"xla_cpu_use_fusion_emitters": True} if version("jaxlib").startswith("0.10.") else {}
+
+
+def _batch_norm_oracle(x, scale, bias, epsilon, valid=None):
+    rows = x if valid is None else x[np.flatnonzero(valid)]
+    axes = tuple(range(x.ndim - 1))
+    mean, variance = rows.mean(axes), rows.var(axes)
+    return scale * (x - mean) / jnp.sqrt(variance + epsilon) + bias, mean, variance
+
+
+@pytest.fixture(scope="session")
+def batch_norm_oracle():
+    """(x, scale, bias, epsilon, valid) -> (normalised, mean, variance), as the paper has it."""
+    return _batch_norm_oracle
+
+
+def _pulled(f, args):
+    value, pull = jax.vjp(f, *args)
+    weights = np.random.default_rng(1).normal(size=value.shape)
+    return value, *pull(jnp.asarray(weights, value.dtype))
+
+
+@pytest.fixture(scope="session")
+def pulled():
+    """`pulled(f, args)`: f's value, and the gradients of a random sum of it."""
+    return _pulled

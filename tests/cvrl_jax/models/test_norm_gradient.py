@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cvrl_jax.models.norm import counted
 from cvrl_jax.models.norm_gradient import batch_normalized
 
 EPSILON = 1e-3
@@ -21,40 +22,26 @@ def inputs(dtype: Any = np.float32, offset=0.0) -> list[Any]:
     return [jnp.asarray(value, dtype) for value in drawn]
 
 
-def mask(valid):
-    return None if valid is None else jnp.asarray(valid).reshape(-1, 1, 1, 1, 1)
-
-
-def oracle(x, scale, bias, valid=None):
-    """As the paper has it, differentiated by JAX."""
-    counted = x if valid is None else x[np.flatnonzero(valid)]
-    mean, variance = counted.mean((0, 1, 2, 3)), counted.var((0, 1, 2, 3))
-    return scale * (x - mean) / jnp.sqrt(variance + EPSILON) + bias, mean, variance
-
-
-def pulled(f, args):
-    value, pull = jax.vjp(f, *args)
-    weights = np.random.default_rng(1).normal(size=value.shape)
-    return value, *pull(jnp.asarray(weights, value.dtype))
-
-
 @pytest.mark.parametrize("valid", [None, VALID])
-def test_value_statistics_and_gradients_are_those_of_the_formula_in_float64(valid):
+def test_value_statistics_and_gradients_are_those_of_the_formula_in_float64(
+    batch_norm_oracle, pulled, valid
+):
+    mask = counted(None if valid is None else jnp.asarray(valid), len(SHAPE))
     with jax.enable_x64(True):
-        expected = pulled(lambda *a: oracle(*a, valid=valid)[0], inputs(np.float64))
-        statistics = oracle(*inputs(np.float64), valid=valid)[1:]
-    got = pulled(lambda *a: batch_normalized(*a, EPSILON, mask(valid))[0], inputs())
+        expected = pulled(lambda *a: batch_norm_oracle(*a, EPSILON, valid)[0], inputs(np.float64))
+        statistics = batch_norm_oracle(*inputs(np.float64), EPSILON, valid)[1:]
+    got = pulled(lambda *a: batch_normalized(*a, EPSILON, mask)[0], inputs())
     for a, w in zip(got, expected, strict=True):
         np.testing.assert_allclose(a, w, atol=1e-5)
-    found = batch_normalized(*inputs(), EPSILON, mask(valid))[1:]
+    found = batch_normalized(*inputs(), EPSILON, mask)[1:]
     for a, w in zip(found, statistics, strict=True):
         np.testing.assert_allclose(a, w, rtol=1e-5, atol=1e-6)
 
 
-def test_a_far_mean_costs_no_more_digits_than_by_differentiation():
+def test_a_far_mean_costs_no_more_digits_than_by_differentiation(batch_norm_oracle, pulled):
     """A mean of ten deviations: float32 numbers of 10 are off by 1e-6, their squares by 1e-5."""
     with jax.enable_x64(True):
-        expected = pulled(lambda *a: oracle(*a)[0], inputs(np.float64, 10.0))
+        expected = pulled(lambda *a: batch_norm_oracle(*a, EPSILON)[0], inputs(np.float64, 10.0))
     norm = nn.BatchNorm(False, epsilon=EPSILON)
     statistics = {"mean": jnp.zeros(SHAPE[-1]), "var": jnp.ones(SHAPE[-1])}
 
@@ -68,10 +55,12 @@ def test_a_far_mean_costs_no_more_digits_than_by_differentiation():
         assert errors[0] < 1.2 * errors[1]
 
 
-def test_half_precision_is_off_by_its_own_rounding():
+def test_half_precision_is_off_by_its_own_rounding(batch_norm_oracle, pulled):
     x, scale, bias = inputs()
     half = x.astype(jnp.bfloat16)
-    expected = pulled(lambda *a: oracle(*a)[0], [half.astype(jnp.float32), scale, bias])
+    expected = pulled(
+        lambda *a: batch_norm_oracle(*a, EPSILON)[0], [half.astype(jnp.float32), scale, bias]
+    )
     got = pulled(lambda *a: batch_normalized(*a, EPSILON, None)[0], [half, scale, bias])
     assert [a.dtype for a in got] == [jnp.bfloat16] * 2 + [jnp.float32] * 2
     for a, w in zip(got, expected, strict=True):

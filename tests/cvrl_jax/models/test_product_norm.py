@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from cvrl_jax.models.norm import counted
 from cvrl_jax.models.product_norm import moments, normalized_product, product_statistics
 
 EPSILON = 1e-3
@@ -24,25 +25,19 @@ def inputs(dtype: Any = np.float32, offset=0.0) -> list[Any]:
 
 
 def mask(valid):
-    return None if valid is None else jnp.asarray(valid).reshape(-1, 1, 1, 1, 1)
+    return counted(None if valid is None else jnp.asarray(valid), len(SHAPE))
 
 
-def oracle(x, kernel, scale, bias, valid=None):
-    """As the paper has it; the product is there, and autodiff goes through it."""
-    y = x @ kernel
-    counted = y if valid is None else y[np.flatnonzero(valid)]
-    mean, variance = counted.mean((0, 1, 2, 3)), counted.var((0, 1, 2, 3))
-    return scale * (y - mean) / jnp.sqrt(variance + EPSILON) + bias, mean, variance
-
-
-def pulled(f, args):
-    value, pull = jax.vjp(f, *args)
-    weights = np.random.default_rng(1).normal(size=value.shape)
-    return value, *pull(jnp.asarray(weights, value.dtype))
+@pytest.fixture
+def oracle(batch_norm_oracle):
+    """The product is there, and autodiff goes through it."""
+    return lambda x, kernel, scale, bias, valid=None: batch_norm_oracle(
+        x @ kernel, scale, bias, EPSILON, valid
+    )
 
 
 @pytest.mark.parametrize("valid", [None, VALID])
-def test_value_statistics_and_gradients_are_those_of_the_formula_in_float64(valid):
+def test_value_statistics_and_gradients_are_those_of_the_formula_in_float64(oracle, pulled, valid):
     with jax.enable_x64(True):
         expected = pulled(lambda *a: oracle(*a, valid=valid)[0], inputs(np.float64))
         statistics = oracle(*inputs(np.float64), valid=valid)[1:]
@@ -70,7 +65,7 @@ def test_a_far_mean_costs_the_variance_few_digits():
     np.testing.assert_allclose(variance, exact, rtol=1e-3)
 
 
-def test_half_precision_is_off_by_its_own_rounding():
+def test_half_precision_is_off_by_its_own_rounding(oracle, pulled):
     """Of bfloat16, 2^-9 a number: of the result, and in the gradient of W diag(factor) and g."""
     args = inputs()
     half = [args[0].astype(jnp.bfloat16), args[1].astype(jnp.bfloat16), *args[2:]]
@@ -83,7 +78,7 @@ def test_half_precision_is_off_by_its_own_rounding():
         assert error < 4 * 2**-9
 
 
-def test_statistics_are_those_of_all_devices():
+def test_statistics_are_those_of_all_devices(pulled):
     args = inputs()
     expected = pulled(lambda *a: normalized_product(*a, EPSILON, None)[0], args)
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
