@@ -26,10 +26,12 @@ def _crop_clips(
 
 
 def opencv(path: str, positions_CxT: np.ndarray, boxes: Sequence[Box], out: np.ndarray) -> None:
-    """`grab` over what is not wanted, `retrieve` what is; colours swapped after the crop."""
+    """`grab` over what is not wanted, `retrieve` what is; colours swapped after the crop.
+
+    The number of threads is asked for on opening: later it is not heeded.
+    """
     wanted = set(positions_CxT.ravel().tolist())
-    video = cv2.VideoCapture(path)
-    video.set(cv2.CAP_PROP_N_THREADS, 1)
+    video = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     frames = {}
     for position in range(max(wanted) + 1):
         video.grab()
@@ -52,7 +54,7 @@ def pyav(path: str, positions_CxT: np.ndarray, boxes: Sequence[Box], out: np.nda
         stream.codec_context.thread_count = 1
         for position, frame in enumerate(container.decode(stream)):
             if position in wanted:
-                frames[position] = frame.to_ndarray(format="rgb24")
+                frames[position] = frame.to_ndarray(format="rgb24", threads=1)
             if position == max(wanted):
                 break
     _crop_clips(frames, positions_CxT, boxes, out)

@@ -11,6 +11,7 @@ values here are higher by half a grey level on average.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -120,8 +121,11 @@ def resize_crop(frame_HxWx3: np.ndarray, box: Box, out_SxSx3: np.ndarray) -> Non
     cv2.resize(cut, out_SxSx3.shape[1::-1], out_SxSx3, interpolation=cv2.INTER_LINEAR)
 
 
-Part = tuple[int, np.ndarray, tuple[int, int]]
-"""A frame's index, a picture of some of it or all, and the y, x in the frame where that begins."""
+Cutter = Callable[[Box, np.ndarray], None]
+"""Cuts a box out of a picture and resizes it to fill an array, as `resize_crop` does."""
+
+Part = tuple[int, Cutter, tuple[int, int]]
+"""A frame's index, what cuts crops out of some of it or all, and the y, x where that begins."""
 
 Parts = Callable[[Mapping[int, Box]], Iterable[Part]]
 """Index of each frame -> what is wanted of it; gives for each, in any order, a part with that."""
@@ -133,7 +137,7 @@ def crops_of_parts(
     """What `Video.crops` promises, frame by frame: each is cut while it is still in the cache.
 
     Args:
-      parts: gives what is wanted; each picture may be overwritten when the next is asked for.
+      parts: gives what is wanted; each is done with when the next is asked for.
       places: as in `Video.crops`.
       size: likewise.
       out: likewise.
@@ -141,13 +145,13 @@ def crops_of_parts(
     rows: dict[int, list[int]] = {}
     for row, (index, _) in enumerate(places):
         rows.setdefault(index, []).append(row)
-    cut_NxSxSx3 = np.empty((len(places), size, size, 3), np.uint8) if out is None else out
+    crops_NxSxSx3 = np.empty((len(places), size, size, 3), np.uint8) if out is None else out
     wanted = {index: _box_around([places[row][1] for row in rows[index]]) for index in rows}
-    for index, picture_HxWx3, (top, left) in parts(wanted):
+    for index, cut, (top, left) in parts(wanted):
         for row in rows[index]:
             y, x, h, w = places[row][1]
-            resize_crop(picture_HxWx3, (y - top, x - left, h, w), cut_NxSxSx3[row])
-    return cut_NxSxSx3
+            cut((y - top, x - left, h, w), crops_NxSxSx3[row])
+    return crops_NxSxSx3
 
 
 def _box_around(boxes: Sequence[Box]) -> Box:
@@ -160,7 +164,7 @@ def _box_around(boxes: Sequence[Box]) -> Box:
 
 def whole_frames(frames: Iterable[tuple[int, np.ndarray]]) -> Iterator[Part]:
     """Frames with their indices, as parts."""
-    return ((index, frame, (0, 0)) for index, frame in frames)
+    return ((index, functools.partial(resize_crop, frame), (0, 0)) for index, frame in frames)
 
 
 def crops_of_frames(

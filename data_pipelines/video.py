@@ -99,9 +99,9 @@ class Video(Protocol):
           out: uint8 [N, size, size, 3] to write it to; None for a new array.
 
         Returns:
-          uint8 [N, size, size, 3] RGB, `out` if given: bilinear without antialiasing, to within a
-          few grey levels of `data_pipelines.crops.crops_of_frames`, which cuts them out of whole
-          frames.
+          uint8 [N, size, size, 3] RGB, `out` if given: bilinear without antialiasing. Brightness
+          is to within a few levels that of `data_pipelines.crops.crops_of_frames`, which cuts them
+          out of whole frames; colours may have half the crop's resolution, as in the video itself.
 
         Raises:
           BadVideo: a wanted frame cannot be decoded.

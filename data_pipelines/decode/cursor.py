@@ -77,7 +77,7 @@ class FrameCursor:
           Unreadable: it does not decode.
         """
         timeline, key = self.timeline, int(self.timeline.keys[position])
-        at = int(np.searchsorted(timeline.starts, key, side="right")) - 1
+        at = int(timeline.starts.searchsorted(key, side="right")) - 1
         jump = int(timeline.starts[at]) if at >= 0 else int(timeline.keys[0])
         is_ahead = jump <= self._key <= key
         if go_on or is_ahead:

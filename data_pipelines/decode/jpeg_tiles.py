@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import struct
 from collections.abc import Sequence
 
@@ -25,15 +26,28 @@ _RESTART, _END = 0xD0, b"\xff\xd9"
 _TALLEST = 65_500  # rows of pixels, for libjpeg
 
 
-def decode_jpeg(jpeg: bytes | bytearray, picture_HxWx3: np.ndarray) -> None:
-    """Decodes a JPEG file into a uint8 RGB array, by libjpeg-turbo's fastest methods.
+def decode_jpeg(jpeg: bytes | bytearray, height: int, width: int) -> np.ndarray:
+    """Decodes a JPEG file by libjpeg-turbo's fastest methods.
+
+    Args:
+      jpeg: the file.
+      height: of its picture in pixels; a larger one is not decoded.
+      width: likewise.
+
+    Returns:
+      uint8 [height, width, 3] RGB.
 
     Raises:
-      ValueError: it is damaged, or not as large as the array. A larger one is not decoded.
+      ValueError: it is damaged, or of another size.
     """
-    found = simplejpeg.decode_jpeg(jpeg, fastdct=True, fastupsample=True, buffer=picture_HxWx3)
-    if found.shape != picture_HxWx3.shape:
-        raise ValueError(f"it is {found.shape}, not {picture_HxWx3.shape}")
+    shape = height, width, 3
+    # libjpeg-turbo writes aligned rows past the cache, and who reads them next waits for memory.
+    odd = np.empty(math.prod(shape) + 1, np.uint8)
+    odd = odd[1 - odd.ctypes.data % 2 :][: math.prod(shape)].reshape(shape)
+    found = simplejpeg.decode_jpeg(jpeg, fastdct=True, fastupsample=True, buffer=odd)
+    if found.shape != shape:
+        raise ValueError(f"it is {found.shape[:2]}, not {shape[:2]}")
+    return odd
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,18 +103,19 @@ class TiledJpegs:
         Raises:
           ValueError: a file is not cut as `tiling` says.
         """
-        self._tiling, self._files = tiling, b"".join(jpegs)
-        data = np.frombuffer(self._files, np.uint8)
-        ends_N = np.array(list(itertools.accumulate(map(len, jpegs))), np.int64)
-        heads_N = np.concatenate([[0], ends_N[:-1]]) + len(tiling.head)
-        # In compressed data a byte of 255 is followed by 0 where it is no marker. Heads hold none.
+        if not all(jpeg.startswith(tiling.head) and jpeg.endswith(_END) for jpeg in jpegs):
+            raise ValueError("a picture begins or ends in another way")
+        scans = [jpeg[len(tiling.head) :] for jpeg in jpegs]
+        self._tiling, self._scans = tiling, b"".join(scans)
+        data = np.frombuffer(self._scans, np.uint8)
+        ends_N = np.array(list(itertools.accumulate(map(len, scans))), np.int64)
+        starts_N = np.concatenate([[0], ends_N[:-1]])
+        # In compressed data a byte of 255 is followed by 0 where it is no marker.
         after_255 = np.flatnonzero(data[:-1] == 0xFF) + 1
         inner = after_255[data[after_255] & 0xF8 == _RESTART] + 1
         tiles = tiling.rows * tiling.columns
-        if not all(jpeg.startswith(tiling.head) and jpeg.endswith(_END) for jpeg in jpegs):
-            raise ValueError("a picture begins or ends in another way")
         if len(inner) == len(jpegs) * (tiles - 1):
-            starts = np.column_stack([heads_N, inner.reshape(len(jpegs), -1)])
+            starts = np.column_stack([starts_N, inner.reshape(len(jpegs), -1)])
             ends = np.column_stack([starts[:, 1:], ends_N])
             counted = (data[starts[:, 1:] - 1] & 7 == np.arange(tiles - 1) % 8).all()
             if counted and (starts < ends).all():
@@ -134,13 +149,12 @@ class TiledJpegs:
         spliced[size_at : size_at + 4] = b"".join(side.to_bytes(2, "big") for side in shape)
         moved = len(spliced) + np.cumsum(ends[:, -1] - begins) - ends[:, -1]
         pieces = zip(begins.tolist(), ends[:, -1].tolist())
-        spliced += b"".join([self._files[begin:end] for begin, end in pieces])
+        spliced += b"".join([self._scans[begin:end] for begin, end in pieces])
         # Markers count modulo 8.
         numbers = np.arange(ends.size, dtype=np.uint8) % 8 + _RESTART
         np.frombuffer(spliced, np.uint8)[(ends + moved[:, None]).ravel() - 1] = numbers
         spliced[-2:] = _END
-        stack = np.empty((*shape, 3), np.uint8)
-        decode_jpeg(spliced, stack)
+        stack = decode_jpeg(spliced, *shape)
         return stack.reshape(-1, high * height, *stack.shape[1:])
 
 

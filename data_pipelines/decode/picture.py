@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 
 import av
@@ -10,13 +11,19 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from PIL import ExifTags, Image
 
+from data_pipelines.crops import Cutter, resize_crop
 from data_pipelines.decode.limits import Unreadable
+from data_pipelines.decode.planes import PlaneCrops
 
 _SQUARE = 0.01  # pixels this close to square are not worth a resampling
 
 
 class PictureMaker:
-    """Converts the frames of one video; keeps the colour converter between frames."""
+    """Converts the frames of one video; keeps the colour converters between frames.
+
+    Attributes:
+      size: height and width of the pictures.
+    """
 
     def __init__(
         self, first: av.VideoFrame, aspect: float, max_pixels: int, file: str | io.BytesIO
@@ -24,40 +31,41 @@ class PictureMaker:
         """Takes the video's first frame, the width over height of a pixel, a limit and the file.
 
         The first frame tells how all are turned.
-        """
-        square = abs(aspect - 1.0) < _SQUARE
-        self._aspect, self._max_pixels = 1.0 if square else aspect, max_pixels
-        self._matrix_3x3 = display_matrix(first, file)
-        self._reformatter = VideoReformatter()
-
-    def size(self, frame: av.VideoFrame) -> tuple[int, int]:
-        """Returns the height and width of the picture that `frame` becomes.
-
-        Raises:
-          Unreadable: it would be too large.
-        """
-        height, width = self._stored_size(frame)
-        return (width, height) if _is_quarter_turn(self._matrix_3x3) else (height, width)
-
-    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        """Returns uint8 [H, W, 3] RGB: pixels made square first, then turned upright.
 
         Raises:
           Unreadable: the picture with square pixels would be too large.
         """
-        height, width = self._stored_size(frame)
+        self._stored = first.height, first.width
+        square = abs(aspect - 1.0) < _SQUARE
+        self._width = first.width if square else max(1, round(first.width * aspect))
+        if first.height * self._width > max_pixels:
+            raise Unreadable(
+                f"a picture of {self._width}x{first.height} with square pixels is too large"
+            )
+        self._matrix_3x3 = display_matrix(first, file)
+        turned = _is_quarter_turn(self._matrix_3x3)
+        self.size = (self._width, first.height) if turned else (first.height, self._width)
+        self._reformatter, self._planes = VideoReformatter(), PlaneCrops()
+
+    def fits(self, frame: av.VideoFrame) -> bool:
+        """Whether `frame` is as large as the first."""
+        return (frame.height, frame.width) == self._stored
+
+    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
+        """Returns uint8 [H, W, 3] RGB: pixels made square first, then turned upright."""
         picture_HxWx3 = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
-        if width != frame.width:
-            method = cv2.INTER_AREA if width < frame.width else cv2.INTER_LINEAR
-            picture_HxWx3 = cv2.resize(picture_HxWx3, (width, height), interpolation=method)
+        if self._width != frame.width:
+            method = cv2.INTER_AREA if self._width < frame.width else cv2.INTER_LINEAR
+            shape = self._width, frame.height
+            picture_HxWx3 = cv2.resize(picture_HxWx3, shape, interpolation=method)
         return turn_upright(picture_HxWx3, self._matrix_3x3)
 
-    def _stored_size(self, frame: av.VideoFrame) -> tuple[int, int]:
-        """Height and width with square pixels, before it is turned."""
-        height, width = frame.height, max(1, round(frame.width * self._aspect))
-        if height * width > self._max_pixels:
-            raise Unreadable(f"a picture of {width}x{height} with square pixels is too large")
-        return height, width
+    def cutter(self, frame: av.VideoFrame) -> Cutter:
+        """Returns what cuts crops out of the picture, which is not made where that is cheaper."""
+        cut = None
+        if self._matrix_3x3 is None and self._width == frame.width:
+            cut = self._planes.cutter(frame)
+        return cut or functools.partial(resize_crop, self(frame))
 
 
 def display_matrix(frame: av.VideoFrame, file: str | io.BytesIO) -> np.ndarray | None:

@@ -6,14 +6,15 @@ import contextlib
 import io
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
+import av
 import numpy as np
 from av.error import FFmpegError
 
-from data_pipelines.crops import crops_of_parts, whole_frames
+from data_pipelines.crops import Part, crops_of_parts
 from data_pipelines.decode.cursor import FrameCursor, one_line
 from data_pipelines.decode.facts import FileFacts
 from data_pipelines.decode.limits import DEFAULT, Limits, Unreadable
@@ -78,7 +79,6 @@ class VideoFileReader:
                 origin = float((first.pts or 0) * stream.time_base)
                 file = path if content is None else io.BytesIO(content)
                 self._picture = PictureMaker(first, stream.aspect, limits.pixels, file)
-                self._size = self._picture.size(first)
                 hours = float(timeline.times[-1]) / 3600
                 if hours > limits.hours:
                     raise Unreadable(
@@ -102,15 +102,13 @@ class VideoFileReader:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the upright picture with square pixels."""
-        return self._size
+        return self._picture.size
 
     def crops(
         self, places: Sequence[tuple[int, Box]], size: int, out: np.ndarray | None = None
     ) -> np.ndarray:
         """See `Video.crops`."""
-        return crops_of_parts(
-            lambda wanted: whole_frames(self._pictures(wanted)), places, size, out
-        )
+        return crops_of_parts(self._parts, places, size, out)
 
     def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Returns the frames at `indices` as uint8 [H, W, 3] RGB, square pixels, upright.
@@ -122,25 +120,31 @@ class VideoFileReader:
           IndexError: an index outside `0 <= index < L`.
           BadVideo: a wanted frame cannot be decoded, or the picture's size changes.
         """
-        pictures = dict(self._pictures(indices))
+        pictures = {index: self._picture(frame) for index, frame in self._decode(indices)}
         return [pictures[int(index)] for index in indices]
 
-    def _pictures(self, indices: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+    def _parts(self, wanted: Mapping[int, Box]) -> Iterator[Part]:
+        for index, frame in self._decode(wanted):
+            yield index, self._picture.cutter(frame), (0, 0)
+
+    def _decode(self, indices: Iterable[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """Yields the frames at `indices` with these, in order, each once; see `frames`."""
         wanted = sorted({int(index) for index in indices})
         if wanted and not 0 <= wanted[0] <= wanted[-1] < len(self.times):
             raise IndexError(f"frames {wanted[0]}..{wanted[-1]} of a video of {len(self.times)}")
-        shape = None
         assert self._cursor is not None
         with refusing(self._path):
             self._cursor.want([self._first + index for index in wanted])
             for index in wanted:
-                picture = self._picture(self._cursor.fetch(self._first + index))
-                if picture.shape != (shape := shape or picture.shape):
-                    raise Unreadable(
-                        f"the size of its picture changes: {shape[:2]}, {picture.shape[:2]}"
-                    )
-                yield index, picture
+                yield index, self._fetch(index)
+
+    def _fetch(self, index: int, go_on: bool = False) -> av.VideoFrame:
+        """As `FrameCursor.fetch`; refuses a frame of another size than the first."""
+        assert self._cursor is not None
+        frame = self._cursor.fetch(self._first + index, go_on)
+        if not self._picture.fits(frame):
+            raise Unreadable(f"the size of its picture changes at {self.times[index]:.3f} s")
+        return frame
 
     def audio(self, start: float, samples: int, rate: int) -> np.ndarray | None:
         """See `Video.audio`; a segment's sound ends with it."""
@@ -176,10 +180,7 @@ class VideoFileReader:
                 if time.monotonic() >= until:
                     return done, damaged
                 self._cursor.want([self._first + done])
-                frame = self._cursor.fetch(self._first + done, go_on=done > 0)
-                damaged += frame.is_corrupt
-                if self._picture.size(frame) != self._size:
-                    raise Unreadable(f"the size of its picture changes at {self.times[done]:.3f} s")
+                damaged += self._fetch(done, go_on=done > 0).is_corrupt
         return len(self.times), damaged
 
     def facts(self) -> FileFacts:

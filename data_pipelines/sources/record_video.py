@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from data_pipelines.crops import Part, crops_of_parts, whole_frames
+from data_pipelines.crops import Part, crops_of_parts, resize_crop, whole_frames
 from data_pipelines.decode import Limits, open_video
 from data_pipelines.decode.jpeg_tiles import TiledJpegs, Tiling, decode_jpeg, tiling
 from data_pipelines.decode.limits import DEFAULT
@@ -84,17 +85,15 @@ class JpegFrames:
                 for first in range(0, len(indices), some):
                     few = slice(first, first + some)
                     for index, picture in zip(indices[few], jpegs.decode(few, tiles)):
-                        yield index, picture, tiled.corner(tiles)
+                        yield index, functools.partial(resize_crop, picture), tiled.corner(tiles)
             except ValueError:  # one is damaged, or made in another way: which, and why?
                 yield from whole_frames((index, self._decode(index)) for index in indices)
 
     def _decode(self, index: int) -> np.ndarray:
-        frame_HxWx3 = np.empty((*self.size, 3), np.uint8)
         try:
-            decode_jpeg(self._jpegs[index], frame_HxWx3)
+            return decode_jpeg(self._jpegs[index], *self.size)
         except ValueError as error:
             raise BadVideo(self._place, f"frame {index} cannot be read: {error}") from error
-        return frame_HxWx3
 
 
 class H264Frames:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 
+from data_pipelines.crops import crops_of_frames
 from data_pipelines.decode import Limits, VideoFileReader, open_video
 from data_pipelines.decode.cursor import FrameCursor
 from data_pipelines.decode.picture import turn_upright
@@ -209,6 +210,23 @@ def test_rotation_is_applied(tmp_path: pathlib.Path, angle: int) -> None:
     assert abs(turned) == abs(angle)
     with open_video(str(path)) as reader:
         check(reader, [1], [np.rot90(picture, turned // 90) for picture in plain(path)])
+
+
+def test_crops_of_what_is_not_shown_as_it_is_stored_are_cut_from_whole_frames(
+    tmp_path: pathlib.Path,
+) -> None:
+    def turn(stream: av.VideoStream) -> None:
+        stream.set_display_rotation(90)
+
+    def wide(stream: av.VideoStream) -> None:
+        stream.codec_context.sample_aspect_ratio = 2
+
+    pts, places = list(range(3)), [(1, (3, 5, 20, 31)), (0, (0, 0, 40, 40)), (1, (7, 8, 9, 10))]
+    for name, prepare in (("turned.mp4", turn), ("wide.mp4", wide)):
+        path = write(tmp_path / name, "libx264", pts, prepare, **H264)
+        with open_video(str(path)) as reader:
+            expected = crops_of_frames(reader, places, 16)
+            np.testing.assert_array_equal(reader.crops(places, 16), expected)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
