@@ -61,4 +61,6 @@ class PlaneCrops:
 
 def _array(plane: VideoPlane) -> np.ndarray:
     """A plane as uint8 [height, width], in place."""
-    return np.ndarray((plane.height, plane.width), np.uint8, plane, 0, (plane.line_size, 1))
+    return np.ndarray(
+        (plane.height, plane.width), np.uint8, memoryview(plane), 0, (plane.line_size, 1)
+    )

@@ -75,19 +75,21 @@ class JpegFrames:
         return self._tiles(tiled, wanted)
 
     def _tiles(self, tiled: Tiling, wanted: Mapping[int, Box]) -> Iterator[Part]:
+        indices = list(wanted)
         alike: dict[Box, list[int]] = {}
-        for index, box in wanted.items():
-            alike.setdefault(tiled.around(box), []).append(index)
-        for tiles, indices in alike.items():
-            some = tiled.at_once(tiles, _PIXELS_AT_ONCE)
-            try:
-                jpegs = TiledJpegs(tiled, [self._jpegs[index] for index in indices])
-                for first in range(0, len(indices), some):
-                    few = slice(first, first + some)
-                    for index, picture in zip(indices[few], jpegs.decode(few, tiles)):
-                        yield index, functools.partial(resize_crop, picture), tiled.corner(tiles)
-            except ValueError:  # one is damaged, or made in another way: which, and why?
-                yield from whole_frames((index, self._decode(index)) for index in indices)
+        for place, box in enumerate(wanted.values()):
+            alike.setdefault(tiled.around(box), []).append(place)
+        try:
+            jpegs = TiledJpegs(tiled, [self._jpegs[index] for index in indices])
+            for tiles, places in alike.items():
+                some = tiled.at_once(tiles, _PIXELS_AT_ONCE)
+                for first in range(0, len(places), some):
+                    few = places[first : first + some]
+                    for place, picture in zip(few, jpegs.decode(few, tiles)):
+                        cut = functools.partial(resize_crop, picture)
+                        yield indices[place], cut, tiled.corner(tiles)
+        except ValueError:  # one is damaged, or made in another way: which, and why?
+            yield from whole_frames((index, self._decode(index)) for index in wanted)
 
     def _decode(self, index: int) -> np.ndarray:
         try:
