@@ -32,6 +32,8 @@ def opencv(path: str, positions_CxT: np.ndarray, boxes: Sequence[Box], out: np.n
     """
     wanted = set(positions_CxT.ravel().tolist())
     video = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    if video.get(cv2.CAP_PROP_N_THREADS) != 1:
+        raise RuntimeError("this OpenCV decodes on more than the one thread that it was given")
     frames = {}
     for position in range(max(wanted) + 1):
         video.grab()
