@@ -2,12 +2,14 @@
 
 All take (path, positions int64 [C, T], boxes, out uint8 [C, T, S, S, 3]) and fill `out` with RGB:
 the same frames and crops as ours, so that only the way there differs. Each reads a file in one pass
-where its interface lets it, on one thread.
+where its interface lets it, and decodes on one thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 
 import cv2
@@ -23,6 +25,17 @@ def _crop_clips(
     for clip, row_T, (y, x, h, w) in zip(out, positions_CxT, boxes):
         for cut, position in zip(clip, row_T):
             cv2.resize(frames[int(position)][y : y + h, x : x + w], cut.shape[:2], cut)
+
+
+@contextlib.contextmanager
+def _one_core() -> Iterator[None]:
+    """Keeps this thread, and those that it starts, on one core (Linux)."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def opencv(path: str, positions_CxT: np.ndarray, boxes: Sequence[Box], out: np.ndarray) -> None:
@@ -80,7 +93,10 @@ def decord(path: str, positions_CxT: np.ndarray, boxes: Sequence[Box], out: np.n
 def pytorchvideo(
     path: str, positions_CxT: np.ndarray, boxes: Sequence[Box], out: np.ndarray
 ) -> None:
-    """`EncodedVideo.get_clip` for each clip, every frame of it, of which the wanted are kept."""
+    """`EncodedVideo.get_clip` for each clip, every frame of it, of which the wanted are kept.
+
+    It does not deliver the last frames of a file; the last that it does stands in for them.
+    """
     import torch
     from pytorchvideo.data.encoded_video import EncodedVideo
     from torchvision.transforms.v2 import functional
@@ -89,7 +105,8 @@ def pytorchvideo(
     rate = float(video._container.streams.video[0].average_rate)
     for cut, row_T, box in zip(out, positions_CxT, boxes):
         first, last = int(row_T.min()), int(row_T.max())
-        clip = video.get_clip(max(0.0, (first - 0.1) / rate), (last + 0.9) / rate)["video"]
+        with _one_core():  # its conversion to RGB starts a thread for each core that there is
+            clip = video.get_clip(max(0.0, (first - 0.1) / rate), (last + 0.9) / rate)["video"]
         kept = clip[:, torch.from_numpy(np.minimum(row_T - first, clip.shape[1] - 1))]
         kept = kept.permute(1, 0, 2, 3).to(torch.uint8)
         kept = functional.resized_crop(kept, *box, list(out.shape[2:4]), antialias=False)

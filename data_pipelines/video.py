@@ -101,7 +101,8 @@ class Video(Protocol):
         Returns:
           uint8 [N, size, size, 3] RGB, `out` if given: bilinear without antialiasing. Brightness
           is to within a few levels that of `data_pipelines.crops.crops_of_frames`, which cuts them
-          out of whole frames; colours may have half the crop's resolution, as in the video itself.
+          out of whole frames, but at the edges of colours outside RGB's range; colours may have
+          half the crop's resolution, as in the video itself.
 
         Raises:
           BadVideo: a wanted frame cannot be decoded.

@@ -9,7 +9,7 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
-from data_pipelines.decode.limits import Unreadable
+from data_pipelines.decode.limits import Unreadable, one_line
 from data_pipelines.decode.stream import VideoStream
 from data_pipelines.decode.timeline import Timeline, from_decoding, from_packets
 
@@ -131,9 +131,3 @@ class FrameCursor:
         except FFmpegError as error:
             return None, one_line(error)
         return None, ""
-
-
-def one_line(error: BaseException) -> str:
-    """What an error says, without line breaks."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(text.split())

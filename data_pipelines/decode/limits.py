@@ -1,4 +1,4 @@
-"""What one file may ask for: how much of the machine, and where it may lie."""
+"""What one file may ask for, and what is said of one that cannot be read."""
 
 from __future__ import annotations
 
@@ -45,3 +45,9 @@ class Deadline:
         """Raises Unreadable once the time is over."""
         if time.monotonic() > self._end:
             raise Unreadable(f"reading it took more than {self._seconds:g} s and was given up")
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, without line breaks."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())

@@ -12,6 +12,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from PIL import ExifTags, Image
 
 from data_pipelines.crops import Cutter, resize_crop
+from data_pipelines.decode.colours import converted
 from data_pipelines.decode.limits import Unreadable
 from data_pipelines.decode.planes import PlaneCrops
 
@@ -53,7 +54,7 @@ class PictureMaker:
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         """Returns uint8 [H, W, 3] RGB: pixels made square first, then turned upright."""
-        picture_HxWx3 = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        picture_HxWx3 = converted(self._reformatter, frame, "rgb24").to_ndarray()
         if self._width != frame.width:
             method = cv2.INTER_AREA if self._width < frame.width else cv2.INTER_LINEAR
             shape = self._width, frame.height
@@ -77,8 +78,8 @@ def display_matrix(frame: av.VideoFrame, file: str | io.BytesIO) -> np.ndarray |
     """
     # PyAV ties a frame whose side data is read into a reference cycle, which would keep its pixels
     # until the next collection: a worker grew by a sixth over 5,000 clips. So a tiny copy is asked.
-    copy = VideoReformatter().reformat(
-        frame, width=16, height=16, format="gray", interpolation=Interpolation.POINT, threads=1
+    copy = converted(
+        VideoReformatter(), frame, "gray", width=16, height=16, interpolation=Interpolation.POINT
     )
     try:
         data = copy.side_data.get("DISPLAYMATRIX")

@@ -2,7 +2,8 @@
 
 What a decoder gives is a plane of brightness and two of colour, these mostly at half the
 resolution. To resize them first costs half of turning a whole frame to RGB and resizing that, and
-a crop then has the colour resolution that a picture of its size in the same format has.
+a crop then has the colour resolution that a picture of its size in the same format has. Colours
+beyond RGB's range are cut off after they are resized, where whole frames' would be before.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 
 from data_pipelines.crops import Cutter
+from data_pipelines.decode.colours import converted
 from data_pipelines.video import Box
 
 _FORMATS = {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p"}
@@ -33,7 +35,8 @@ class PlaneCrops:
         """Returns what cuts crops out of a frame; None where it is not stored as planes of bytes.
 
         The planes are cut at whole pixels of their own, outwards: where they have half as many,
-        colours may lie by half a pixel of theirs beside brightness.
+        colours may lie by half a pixel of theirs beside brightness. Calling it raises ValueError
+        for a box outside the frame, and Unreadable.
         """
         planes = frame.planes
         if frame.format.name not in _FORMATS or any(plane.line_size < 0 for plane in planes):
@@ -56,7 +59,7 @@ class PlaneCrops:
             columns = slice(x // across, -(-(x + w) // across))
             cv2.resize(plane[rows, columns], resized.shape[::-1], resized)
         small.colorspace, small.color_range = frame.colorspace, frame.color_range
-        out_SxSx3[:] = self._reformatter.reformat(small, format="rgb24", threads=1).to_ndarray()
+        out_SxSx3[:] = converted(self._reformatter, small, "rgb24").to_ndarray()
 
 
 def _array(plane: VideoPlane) -> np.ndarray:

@@ -6,23 +6,25 @@ import contextlib
 import io
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import av
 import numpy as np
 from av.error import FFmpegError
 
 from data_pipelines.crops import Part, crops_of_parts
-from data_pipelines.decode.cursor import FrameCursor, one_line
+from data_pipelines.decode.cursor import FrameCursor
 from data_pipelines.decode.facts import FileFacts
-from data_pipelines.decode.limits import DEFAULT, Limits, Unreadable
+from data_pipelines.decode.limits import DEFAULT, Limits, Unreadable, one_line
 from data_pipelines.decode.picture import PictureMaker
 from data_pipelines.decode.sound import SoundReader
 from data_pipelines.decode.stream import VideoStream
 from data_pipelines.errors import BadVideo
 from data_pipelines.video import Box
+
+Made = TypeVar("Made")
 
 
 def open_video(
@@ -51,7 +53,8 @@ def open_video(
 class VideoFileReader:
     """An opened video file, a context manager.
 
-    A frame is the same whatever was asked before; `FrameCursor` says how it is found.
+    A frame of an undamaged file is the same whatever was asked before; `FrameCursor` says how it is
+    found.
 
     Attributes:
       times: float64 [L] seconds, strictly increasing, 0 at the first frame (of the segment).
@@ -108,7 +111,10 @@ class VideoFileReader:
         self, places: Sequence[tuple[int, Box]], size: int, out: np.ndarray | None = None
     ) -> np.ndarray:
         """See `Video.crops`."""
-        return crops_of_parts(self._parts, places, size, out)
+        try:
+            return crops_of_parts(self._parts, places, size, out)
+        except Unreadable as error:  # of colours, which are made when a crop is cut
+            raise BadVideo(self._path, str(error)) from error
 
     def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Returns the frames at `indices` as uint8 [H, W, 3] RGB, square pixels, upright.
@@ -120,15 +126,17 @@ class VideoFileReader:
           IndexError: an index outside `0 <= index < L`.
           BadVideo: a wanted frame cannot be decoded, or the picture's size changes.
         """
-        pictures = {index: self._picture(frame) for index, frame in self._decode(indices)}
+        pictures = dict(self._decode(indices, self._picture))
         return [pictures[int(index)] for index in indices]
 
     def _parts(self, wanted: Mapping[int, Box]) -> Iterator[Part]:
-        for index, frame in self._decode(wanted):
-            yield index, self._picture.cutter(frame), (0, 0)
+        cutters = self._decode(wanted, self._picture.cutter)
+        return ((index, cut, (0, 0)) for index, cut in cutters)
 
-    def _decode(self, indices: Iterable[int]) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Yields the frames at `indices` with these, in order, each once; see `frames`."""
+    def _decode(
+        self, indices: Iterable[int], made_of: Callable[[av.VideoFrame], Made]
+    ) -> Iterator[tuple[int, Made]]:
+        """Yields what is made of the frames at `indices` with these, in order, each once."""
         wanted = sorted({int(index) for index in indices})
         if wanted and not 0 <= wanted[0] <= wanted[-1] < len(self.times):
             raise IndexError(f"frames {wanted[0]}..{wanted[-1]} of a video of {len(self.times)}")
@@ -136,7 +144,7 @@ class VideoFileReader:
         with refusing(self._path):
             self._cursor.want([self._first + index for index in wanted])
             for index in wanted:
-                yield index, self._fetch(index)
+                yield index, made_of(self._fetch(index))
 
     def _fetch(self, index: int, go_on: bool = False) -> av.VideoFrame:
         """As `FrameCursor.fetch`; refuses a frame of another size than the first."""
@@ -226,5 +234,7 @@ def refusing(path: str) -> Iterator[None]:
         yield
     except Unreadable as error:
         raise BadVideo(path, str(error)) from error
+    except IndexError as error:  # PyAV's, of a packet that belongs to no stream that it knows
+        raise BadVideo(path, "damaged: a stream appears that was not there when opened") from error
     except (FFmpegError, OSError, ValueError, AttributeError) as error:
         raise BadVideo(path, one_line(error)) from error

@@ -229,6 +229,32 @@ def test_crops_of_what_is_not_shown_as_it_is_stored_are_cut_from_whole_frames(
             np.testing.assert_array_equal(reader.crops(places, 16), expected)
 
 
+def test_colours_that_have_no_way_to_rgb_are_bad(tmp_path: pathlib.Path) -> None:
+    def coded(matrix: str) -> bytes:
+        x264 = {**H264, "x264-params": f"colormatrix={matrix}:annexb=1"}
+        return write(tmp_path / f"{matrix}.h264", "libx264", list(range(4)), **x264).read_bytes()
+
+    path = tmp_path / "changes.h264"
+    path.write_bytes(coded("bt709") + coded("YCgCo") + coded("bt709"))
+    places = [(index, (0, 0, 20, 20)) for index in (1, 5)]
+    with open_video(str(path)) as reader:
+        assert len(reader.times) == 12
+        reader.crops(places[:1], 16)
+        for read in (lambda: reader.crops(places, 16), lambda: reader.frames([5])):
+            with pytest.raises(BadVideo, match=r"colours \(yuv420p, matrix 8\) cannot be turned"):
+                read()
+    path.write_bytes(coded("YCgCo"))
+    with pytest.raises(BadVideo, match="matrix 8"):
+        open_video(str(path))
+
+
+def test_a_stream_that_appears_later_is_bad(real_data: pathlib.Path) -> None:
+    content = bytearray((real_data / "nasty/bad_container/skip_1.ts").read_bytes())
+    content[7521] ^= 6
+    with pytest.raises(BadVideo, match="a stream appears that was not there"):
+        open_video("skip_1.ts", content=bytes(content))
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("ending", ["jpg", "png", "tiff"])
 def test_pictures_with_exif_are_shown_upright(tmp_path, orientation, ending):
