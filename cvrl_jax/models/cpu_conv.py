@@ -23,6 +23,7 @@ Pads = tuple[Pair, Pair]
 
 _CHUNK_BYTES = 8 << 20  # of shifted images side by side: what the caches of a core or two hold
 _FEW_OUTPUTS, _WIDE = 64, 64 * 112  # XLA uses one thread for fewer columns x channels than this
+_FEW_COLUMNS = 96  # of a product, which leave XLA's kernels half idle
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
@@ -118,8 +119,9 @@ def _weight_gradient(
     """Sum over images of (shifted image)^T g, in chunks of images."""
     (kh, kw, cin, cout), (sh, sw) = w.shape, strides
     images, height, width, _ = g.shape
+    few = kw * cin < _FEW_COLUMNS  # all rows of windows in one product, else one each
     one = 4 * (x.shape[1] + sum(pads[0])) * width * kw * cin
-    most = max(1, _CHUNK_BYTES // one)
+    most = max(1, _CHUNK_BYTES // one // (2 if few else 1))
     chunk = next(n for n in range(min(most, images), 0, -1) if images % n == 0)
 
     def add(total: jax.Array, part: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
@@ -127,20 +129,17 @@ def _weight_gradient(
         x = jnp.pad(x, [(0, 0), *pads, (0, 0)])
         # All shifts along a row side by side, so that there are as few products as rows of windows.
         x = jnp.concatenate([x[:, :, j : j + sw * (width - 1) + 1 : sw] for j in range(kw)], -1)
-        g = g.reshape(-1, cout)
+        shifted = [x[:, i : i + sh * (height - 1) + 1 : sh] for i in range(kh)]
+        g_PxO = g.reshape(-1, cout)
         products = [
-            jnp.matmul(
-                g.T,
-                x[:, i : i + sh * (height - 1) + 1 : sh].reshape(-1, kw * cin),
-                preferred_element_type=jnp.float32,
-            )
-            for i in range(kh)
+            jnp.matmul(g_PxO.T, y.reshape(len(g_PxO), -1), preferred_element_type=jnp.float32)
+            for y in ([jnp.concatenate(shifted, -1)] if few else shifted)
         ]
-        return total + jnp.stack(products), None
+        return total + jnp.concatenate(products, -1), None
 
     parts = (x.reshape(-1, chunk, *x.shape[1:]), g.reshape(-1, chunk, *g.shape[1:]))
-    total, _ = jax.lax.scan(add, jnp.zeros((kh, cout, kw * cin), jnp.float32), parts)
-    return total.reshape(kh, cout, kw, cin).transpose(0, 2, 3, 1).astype(w.dtype)
+    total, _ = jax.lax.scan(add, jnp.zeros((cout, kh * kw * cin), jnp.float32), parts)
+    return total.reshape(cout, kh, kw, cin).transpose(1, 2, 3, 0).astype(w.dtype)
 
 
 def _strided_input_gradient(
