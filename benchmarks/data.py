@@ -4,8 +4,8 @@ Command:
   python benchmarks/data.py --root DIR [DIR ...] --json OUT.json
 
 The work: a CVRL pair (two clips of 16 frames, stride 2, random resized crop) of every video of an
-evenly spaced sample below each DIR, written to a batch of 8. All readers take the same frames and,
-from raw files, the same crops, each on one thread of one process; rounds alternate, and the median
+evenly spaced sample below each DIR, written to a batch of 8. All readers are asked for the same
+frames and, from raw files, the same crops, decoded on one thread; rounds alternate, and the median
 counts. Times are CPU seconds of the process, so that other load disturbs them little. Rivals:
 pip install -e '.[bench]'.
 
