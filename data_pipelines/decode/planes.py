@@ -35,8 +35,8 @@ class PlaneCrops:
         """Returns what cuts crops out of a frame; None where it is not stored as planes of bytes.
 
         The planes are cut at whole pixels of their own, outwards: where they have half as many,
-        colours may lie by half a pixel of theirs beside brightness. Calling it raises ValueError
-        for a box outside the frame, and Unreadable.
+        colours may lie by half a pixel of theirs beside brightness. What is returned raises
+        ValueError for a box outside the frame, Unreadable for colours that cannot become RGB.
         """
         planes = frame.planes
         if frame.format.name not in _FORMATS or any(plane.line_size < 0 for plane in planes):
