@@ -16,7 +16,7 @@ from data_pipelines.prepare.schema import Record
 from data_pipelines.sources.record_sound import RecordSound
 from data_pipelines.video import Box, Video
 
-_PIXELS_AT_ONCE = 1 << 18  # of frames decoded together, so that they stay in the cache
+_PIXELS_AT_ONCE = 1 << 19  # of frames decoded together, so that they stay in the cache
 
 
 def open_record(record: Record, place: str, limits: Limits = DEFAULT) -> Video:
