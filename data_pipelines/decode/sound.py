@@ -7,6 +7,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -105,24 +106,43 @@ class SoundReader:
             return None
         frames = list(itertools.islice(self._frames(-math.inf, math.inf), 4))
         kinds = {(f.samples, f.sample_rate) for f in frames[1:]}
-        begin = frames[0].pts if frames else None
+        begin = frames[0].time if frames else None
         if len(frames) < 4 or len(kinds) > 1 or begin is None:
             return None
         first, second, rate = frames[0], frames[1], frames[0].sample_rate
-        return Beat(begin * unit + first.samples / rate, second.samples / rate)
+        return Beat(begin + first.samples / rate, second.samples / rate)
 
     def _frames(self, start: float, end: float) -> Iterator[av.AudioFrame]:
         assert self._track is not None
-        unit, beyond = float(self._track.time_base or 0), 0
+        unit, beyond, at_zero = float(self._track.time_base or 0), 0, None
         with contextlib.suppress(FFmpegError):  # where the file breaks off, its sound ends
             for packet in self._packets(start, unit):
                 self._deadline.check()
+                if at_zero is None:
+                    at_zero = packet.pts == 0 and not math.isfinite(start)
                 # A damaged packet costs what it holds. The last one is empty, and drains.
                 with contextlib.suppress(FFmpegError):
-                    yield from self._track.codec_context.decode(packet)
+                    for frame in self._track.codec_context.decode(packet):
+                        if at_zero:
+                            self._after_padding(frame)
+                            at_zero = False
+                        yield frame
                 beyond = beyond + 1 if packet.pts is not None and packet.pts * unit >= end else 0
                 if beyond == 2:  # a lone one may be an error: times wrap round in MPEG-TS
                     break
+
+    def _after_padding(self, first: av.AudioFrame) -> None:
+        """Gives the first frame of a track that begins at 0 its time to the sample.
+
+        Since FFmpeg 9 an encoder's padding is left out of sound from Matroska, and what follows is
+        stamped in milliseconds.
+        """
+        assert self._track is not None
+        seconds = self._track.codec_context.delay / first.sample_rate
+        unit = float(first.time_base or 0)
+        if first.pts is not None and abs(first.pts * unit - seconds) < unit:
+            first.pts = self._track.codec_context.delay
+            first.time_base = Fraction(1, first.sample_rate)
 
     def _packets(self, start: float, unit: float) -> Iterable[av.Packet]:
         """Returns packets from `start` seconds on, or from before it; all from -inf on."""

@@ -248,11 +248,12 @@ def test_colours_that_have_no_way_to_rgb_are_bad(tmp_path: pathlib.Path) -> None
         open_video(str(path))
 
 
-def test_a_stream_that_appears_later_is_bad(real_data: pathlib.Path) -> None:
+def test_a_stream_that_appears_later_is_bad_at_most(real_data: pathlib.Path) -> None:
     content = bytearray((real_data / "nasty/bad_container/skip_1.ts").read_bytes())
     content[7521] ^= 6
-    with pytest.raises(BadVideo, match="a stream appears that was not there"):
-        open_video("skip_1.ts", content=bytes(content))
+    # PyAV raised an IndexError until version 19, which reads it.
+    with contextlib.suppress(BadVideo), open_video("skip_1.ts", content=bytes(content)) as video:
+        assert len(video.frames([len(video.times) - 1])) == 1
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
