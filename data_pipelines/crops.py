@@ -102,6 +102,13 @@ def _frame_size(frames: Sequence[np.ndarray]) -> tuple[int, int]:
     return sizes.pop()
 
 
+def check_inside(box: Box, height: int, width: int) -> None:
+    """Raises ValueError unless a box of at least one pixel lies inside a frame."""
+    y, x, h, w = box
+    if not (0 <= y < y + h <= height and 0 <= x < x + w <= width):
+        raise ValueError(f"crop box {box} is not inside a frame of {height} x {width} pixels")
+
+
 def resize_crop(frame_HxWx3: np.ndarray, box: Box, out_SxSx3: np.ndarray) -> None:
     """Cuts a box out of a frame and resizes it, bilinear without antialiasing, to fill `out_SxSx3`.
 
@@ -113,10 +120,8 @@ def resize_crop(frame_HxWx3: np.ndarray, box: Box, out_SxSx3: np.ndarray) -> Non
     Raises:
       ValueError: the box is not inside the frame.
     """
-    height, width = frame_HxWx3.shape[:2]
+    check_inside(box, *frame_HxWx3.shape[:2])
     y, x, h, w = box
-    if not (0 <= y < y + h <= height and 0 <= x < x + w <= width):
-        raise ValueError(f"crop box {box} is not inside a frame of {height} x {width} pixels")
     cut = frame_HxWx3[y : y + h, x : x + w]
     cv2.resize(cut, out_SxSx3.shape[1::-1], out_SxSx3, interpolation=cv2.INTER_LINEAR)
 

@@ -121,7 +121,7 @@ def _weight_gradient(
     images, height, width, _ = g.shape
     few = kw * cin < _FEW_COLUMNS  # all rows of windows in one product, else one each
     one = 4 * (x.shape[1] + sum(pads[0])) * width * kw * cin
-    most = max(1, _CHUNK_BYTES // one // (2 if few else 1))
+    most = max(1, _CHUNK_BYTES // one // (2 if few else 1))  # what is joined takes room as well
     chunk = next(n for n in range(min(most, images), 0, -1) if images % n == 0)
 
     def add(total: jax.Array, part: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:

@@ -124,7 +124,7 @@ class TiledJpegs:
                 return
         raise ValueError("a picture has other tiles, or they are in disorder")
 
-    def decode(self, few: Sequence[int] | slice, tiles: Box) -> np.ndarray:
+    def decode(self, few: Sequence[int], tiles: Box) -> np.ndarray:
         """Decodes the same tiles of some of the files, and nothing else.
 
         Args:

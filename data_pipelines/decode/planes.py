@@ -16,7 +16,7 @@ import numpy as np
 from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 
-from data_pipelines.crops import Cutter
+from data_pipelines.crops import Cutter, check_inside
 from data_pipelines.decode.colours import converted
 from data_pipelines.video import Box
 
@@ -46,10 +46,9 @@ class PlaneCrops:
     def _cut(
         self, frame: av.VideoFrame, planes: list[np.ndarray], box: Box, out_SxSx3: np.ndarray
     ) -> None:
-        size, (y, x, h, w), (height, width) = len(out_SxSx3), box, planes[0].shape
-        if not (0 <= y < y + h <= height and 0 <= x < x + w <= width):
-            raise ValueError(f"crop box {box} is not inside a frame of {height} x {width} pixels")
-        small = self._small
+        height, width = planes[0].shape
+        check_inside(box, height, width)
+        size, (y, x, h, w), small = len(out_SxSx3), box, self._small
         if small.width != size or small.format.name != frame.format.name:
             small = self._small = av.VideoFrame(size, size, frame.format.name)
             self._small_planes = [_array(plane) for plane in small.planes]

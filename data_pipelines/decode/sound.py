@@ -122,11 +122,11 @@ class SoundReader:
                     at_zero = packet.pts == 0 and not math.isfinite(start)
                 # A damaged packet costs what it holds. The last one is empty, and drains.
                 with contextlib.suppress(FFmpegError):
-                    for frame in self._track.codec_context.decode(packet):
-                        if at_zero:
-                            self._after_padding(frame)
-                            at_zero = False
-                        yield frame
+                    frames = self._track.codec_context.decode(packet)
+                    if at_zero and frames:
+                        self._after_padding(frames[0])
+                        at_zero = False
+                    yield from frames
                 beyond = beyond + 1 if packet.pts is not None and packet.pts * unit >= end else 0
                 if beyond == 2:  # a lone one may be an error: times wrap round in MPEG-TS
                     break

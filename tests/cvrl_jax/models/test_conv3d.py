@@ -122,12 +122,10 @@ def test_split_is_exported_for_any_number_of_clips(frames, many, monkeypatch):
     np.testing.assert_allclose(exported.call(x), conv(x), atol=1e-5)
 
 
-@pytest.mark.parametrize("most", [1, 4_000, 8_000])
-@pytest.mark.parametrize(
-    "few", [18, 19]
-)  # the window's 18 columns: a product a row, or one for all
+@pytest.mark.parametrize("most", [1, 2_000, 4_000, 8_000])
+@pytest.mark.parametrize("few", [18, 19])  # of the window's 18 columns: no and yes
 def test_weight_gradient_does_not_depend_on_how_it_is_cut_up(most, few, monkeypatch):
-    monkeypatch.setattr(cpu_conv, "_CHUNK_BYTES", most)
+    monkeypatch.setattr(cpu_conv, "_CHUNK_BYTES", most)  # 1 to 3 of 6 images at once
     monkeypatch.setattr(cpu_conv, "_FEW_COLUMNS", few)
     x = jax.random.normal(jax.random.key(0), (6, 5, 4, 6))
     weights = jax.random.normal(jax.random.key(1), (3, 3, 6, 2))
