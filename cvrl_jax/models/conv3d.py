@@ -68,15 +68,11 @@ def split_conv3d(x: jax.Array, kernel: jax.Array, strides: Triple, pads: Pads) -
     convolution over B * T' images, or a matrix product where the window is a single pixel. Windows
     of three take a third less arithmetic along some axes, see `_axes_of_two`.
     """
-    kt, kh, kw, _, _ = kernel.shape
-    if kh == kw == 1:  # no window to centre: dropping pixels first is the strided convolution
+    if kernel.shape[1:3] == (1, 1):  # no window to centre: what is left of x is all that counts
         x = x[:, :, :: strides[1], :: strides[2]]
-        if kt > 1 and kernel.shape[4] <= kernel.shape[3]:
-            return _taps_of_products(x, kernel[:, 0, 0], strides[0], pads[0])
     axes = _axes_of_two(x, kernel, strides, pads)
-    ahead = [pads[0], *(pads[a - 1] if a in axes else (0, 0) for a in (2, 3))]
-    x = jnp.pad(x, [(0, 0), *ahead, (0, 0)])
-    rows, columns = ((0, 0) if a in axes else pads[a - 1] for a in (2, 3))
+    in_time, rows, columns = ((0, 0) if a in axes else pads[a - 1] for a in (1, 2, 3))
+    x = pad_time(x, in_time)
 
     def frames(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return _conv_frames(*taps_as_channels(x, kernel, strides[0]), strides[1:], (rows, columns))
@@ -93,10 +89,10 @@ def _axes_of_two(x: jax.Array, kernel: jax.Array, strides: Triple, pads: Pads) -
 
     Only in float32: sums of entries would be rounded before they are multiplied.
     """
-    if x.dtype != jnp.float32 or kernel.shape[1:3] == (1, 1):
+    if x.dtype != jnp.float32:
         return ()
-    outputs = [n + sum(p) - 2 for n, p in zip(x.shape[1:4], pads)]
-    fit = [k == 3 and s == 1 and n > 1 for k, s, n in zip(kernel.shape, strides, outputs)]
+    axes = zip(kernel.shape, strides, pads, x.shape[1:4])
+    fit = [k == 3 and s == 1 and p == (1, 1) and n > 1 for k, s, p, n in axes]
     many = min(kernel.shape[3:]) >= _MANY_CHANNELS
     return ((1,) if fit[0] else ()) + ((2, 3) if many and fit[1] and fit[2] else ())
 
@@ -139,23 +135,6 @@ def _conv_frames(
         return matmul(x.reshape(-1, x.shape[-1]), kernel[0, 0]).reshape(*x.shape[:-1], -1)
     y: jax.Array = conv2d(x.reshape(-1, *x.shape[2:]), kernel, strides, pads)
     return y.reshape(*x.shape[:2], *y.shape[1:])
-
-
-def _taps_of_products(x: jax.Array, kernel_txIxO: jax.Array, stride: int, pads: Pair) -> jax.Array:
-    """A window of some frames of one pixel: frames meet all taps' weights, products are added up.
-
-    Where there are no more channels after than before, that moves less than laying frames side by
-    side, forwards and for both gradients.
-    """
-    taps, _, outputs = kernel_txIxO.shape
-    products = matmul(x.reshape(-1, x.shape[-1]), jnp.concatenate(list(kernel_txIxO), axis=1))
-    products = pad_time(products.reshape(*x.shape[:-1], taps * outputs), pads)
-    last = (products.shape[1] - taps) // stride * stride
-    y = products[:, : last + 1 : stride, ..., :outputs]
-    for i in range(1, taps):
-        channels = slice(i * outputs, (i + 1) * outputs)
-        y = y + products[:, i : i + last + 1 : stride, ..., channels]
-    return y
 
 
 def lowering_here(lowering: str) -> str:

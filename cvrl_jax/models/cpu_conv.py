@@ -23,6 +23,7 @@ Pads = tuple[Pair, Pair]
 
 _CHUNK_BYTES = 8 << 20  # of shifted images side by side: what the caches of a core or two hold
 _FEW_OUTPUTS, _WIDE = 64, 64 * 112  # XLA uses one thread for fewer columns x channels than this
+_TURNED = 1 << 16  # weights whose gradient is turned at most
 _FEW_COLUMNS = 96  # of a product, which leave XLA's kernels half idle
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -46,8 +47,12 @@ matmul.defvjp(_matmul_forward, _matmul_backward)
 
 
 def _weight_product(x_MxI: jax.Array, g_MxO: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    """x^T g, with its longer side as the columns, which XLA's kernels prefer by up to a half."""
-    if x_MxI.shape[1] <= g_MxO.shape[1]:
+    """x^T g, with its longer side as the columns, which XLA's kernels prefer by up to a half.
+
+    Large ones stay as they are: to turn them back would cost what that gains.
+    """
+    inputs, outputs = x_MxI.shape[1], g_MxO.shape[1]
+    if inputs <= outputs or inputs * outputs > _TURNED:
         return jnp.matmul(x_MxI.T, g_MxO, preferred_element_type=jnp.float32).astype(dtype)
     product = jnp.matmul(g_MxO.T, x_MxI, preferred_element_type=jnp.float32).astype(dtype)
     # Without the barrier XLA folds the transposition into the product, back to where it was.

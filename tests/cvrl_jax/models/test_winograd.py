@@ -9,7 +9,7 @@ import pytest
 
 from cvrl_jax.models.winograd import two_at_once
 
-SIZES = (5, 6, 7)  # of x: with 3, 4 and 5 entries of output
+SIZES = (3, 4, 5)
 
 
 def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -26,9 +26,10 @@ def inputs(axes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def by_definition(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """In float64."""
+    """In float64, with a zero before and after where the window has three entries."""
+    around = [(0, 0), *((k // 2, k // 2) for k in kernel.shape[:3]), (0, 0)]
     windows = np.lib.stride_tricks.sliding_window_view(
-        x.astype("f8"), kernel.shape[:3], axis=(1, 2, 3)
+        np.pad(x.astype("f8"), around), kernel.shape[:3], axis=(1, 2, 3)
     )
     return np.einsum("bthwcijk,ijkco->bthwo", windows, kernel.astype("f8"))
 
@@ -55,5 +56,5 @@ def test_takes_four_products_for_six(axis: int) -> None:
         return product(x, kernel)
 
     y = two_at_once(counted, axis)(jnp.asarray(x), jnp.asarray(kernel))
-    outputs = SIZES[axis - 1] - 2
+    outputs = SIZES[axis - 1]
     assert sum(rows) == 4 * -(-outputs // 2) * (y.size // 4 // outputs)
