@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -58,7 +59,7 @@ def check_layout(config: ConfigDict, method: Method, devices: int) -> dict[str, 
     check_divisible(config.batch_size, shards * parts, "config.batch_size", why)
     rules_of(config)
     if "tensor" in parallel.preset:
-        _check_heads(method, sizes["model"])
+        _check_heads(method, sizes["model"], devices)
     if parallel.accumulate > 1 and method.compares_examples:
         raise UserError(
             f"config.parallel.accumulate = {parallel.accumulate}: method {config.method.name!r} "
@@ -68,11 +69,11 @@ def check_layout(config: ConfigDict, method: Method, devices: int) -> dict[str, 
     return sizes
 
 
-def _check_heads(method: Any, parts: int) -> None:
+def _check_heads(method: Any, parts: int, devices: int) -> None:
     for name, tower in towers_of(method).items():
         heads = getattr(tower, "heads", parts)
         if heads % parts:
             raise UserError(
                 f"config.parallel.mesh.model = {parts} does not divide the {heads} attention heads "
-                f"of the {name}; {nearest_divisors(heads, parts)}"
+                f"of the {name}; {nearest_divisors(math.gcd(heads, devices), parts)}"
             )

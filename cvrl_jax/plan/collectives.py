@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 
 from cvrl_jax.plan.hlo import Instruction, Program, shape_bytes
@@ -44,7 +45,7 @@ def collectives(program: Program) -> dict[str, Collective]:
         if kind not in KINDS:
             continue
         times = program.runs[computation]
-        devices = _group_size(instruction)
+        devices = _group_size(instruction, program.devices)
         held = _held(kind, instruction, devices)
         sent = held if kind.startswith("collective") else held * (devices - 1) // devices
         sent *= 2 if kind == "all-reduce" else 1
@@ -65,10 +66,19 @@ def _held(kind: str, instruction: Instruction, devices: int) -> int:
     return sum(sizes) * (devices if kind == "reduce-scatter" else 1)
 
 
-def _group_size(instruction: Instruction) -> int:
-    """Among how many devices: of groups {{0,1},{2,3}} or [groups,size]<=[...]."""
-    listed = re.search(r"replica_groups=\{\{([\d,]*)\}", instruction.attributes)
-    if listed:
+def _group_size(instruction: Instruction, devices: int) -> int:
+    """Among how many devices: all of them where no groups are named.
+
+    Groups are written as {{0,1},{2,3}}, as [groups,size]<=[...], or as axes of a mesh and those
+    along which a group lies: mesh['a'=4,'b'=2] {'a'}, or {'a':(2)2} for the inner 2 of its 4.
+    """
+    attributes = instruction.attributes
+    if listed := re.search(r"replica_groups=\{\{([\d,]*)\}", attributes):
         return len(listed[1].split(","))
-    short = re.search(r"replica_groups=\[(\d+),(\d+)\]", instruction.attributes)
-    return int(short[2]) if short else 2
+    if short := re.search(r"replica_groups=\[(\d+),(\d+)\]", attributes):
+        return int(short[2])
+    if axes := re.search(r"replica_groups=mesh\[([^\]]*)\][^{]*\{([^}]*)\}", attributes):
+        sizes = dict(re.findall(r"('[^']*')=(\d+)", axes[1]))
+        along = re.findall(r"('[^']*')(?::\(\d+\)(\d+))?", axes[2])
+        return math.prod(int(part or sizes[axis]) for axis, part in along)
+    return devices

@@ -19,6 +19,7 @@ _HEADER = re.compile(r"^(ENTRY )?%?([\w.\-]+) .*\{$")
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (.*)$")
 _CALLED = re.compile(r"(?:calls|to_apply|body|true_computation|false_computation)=%?([\w.\-]+)")
 _BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
+_DEVICES = re.compile(r"\b(?:num_partitions|replica_count)=(\d+)")
 _FREE = ("parameter", "tuple", "get-tuple-element", "constant", "bitcast", "while", "call")
 
 Shape = tuple[str, tuple[int, ...]]
@@ -63,9 +64,15 @@ class Program:
 
     Args:
       text: of it, as `compiled.as_text()` gives it.
+
+    Attributes:
+      devices: that it runs on.
+      computations: their instructions, by both names.
     """
 
     def __init__(self, text: str) -> None:
+        sizes = _DEVICES.findall(text.partition("\n")[0])
+        self.devices = math.prod(int(size) for size in sizes)
         self.computations: dict[str, dict[str, Instruction]] = {}
         self._entry = ""
         current: dict[str, Instruction] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ml_collections import ConfigDict
 
 from cvrl_jax.parallel.mesh import batch_shards, mesh_shape
@@ -10,10 +12,18 @@ from cvrl_jax.plan.compiled import Figures
 WORTH_SPLITTING = 0.1  # share of a chip's memory from which on the state is worth splitting
 
 
+LAST = "batch_size"
+"""The knob that always gives memory."""
+
+
 def next_knob(
-    config: ConfigDict, figures: Figures, memory: int, devices: int
-) -> tuple[str, ConfigDict] | None:
-    """The next thing to try upon all that has been: (what was set, config); None = all is tried.
+    config: ConfigDict,
+    figures: Figures,
+    memory: int,
+    devices: int,
+    spent: Collection[str] = (),
+) -> tuple[str, str, ConfigDict] | None:
+    """The next thing to try upon all that has been; None = all is tried.
 
     bfloat16 costs digits, remat and chunks cost arithmetic, FSDP costs communication, a smaller
     batch costs negatives.
@@ -23,30 +33,36 @@ def next_knob(
       figures: of its step.
       memory: of a chip, bytes.
       devices: of the mesh.
+      spent: knobs that brought nothing.
+
+    Returns:
+      (name of the knob, what was set, the config with it).
     """
     tried = config.copy_and_resolve_references()
     parallel = tried.parallel
-    if changed := _set(tried, "dtype", "bfloat16") or _set(tried, "remat", "block"):
-        return changed, tried
+    for field, value in (("dtype", "bfloat16"), ("remat", "block")):
+        if field not in spent and (changed := _set(tried, field, value)):
+            return field, changed, tried
     kinds = figures.bytes_by_kind
     state = kinds["parameters"] + kinds["statistics"] + kinds["optimizer"]
     shape = mesh_shape(parallel.mesh, devices)
     preset = {"data_parallel": "fsdp", "tensor": "fsdp_tensor"}.get(parallel.preset)
-    if preset and state > WORTH_SPLITTING * memory and shape["data"] > 1:
+    worth = state > WORTH_SPLITTING * memory and shape["data"] > 1
+    if preset and worth and "preset" not in spent:
         parallel.preset = preset
-        return f"config.parallel.preset = {preset}", tried
+        return "preset", f"config.parallel.preset = {preset}", tried
     rows = config.batch_size // batch_shards(shape) // parallel.accumulate
-    if rows % (2 * parallel.chunks) == 0:
+    if rows % (2 * parallel.chunks) == 0 and "chunks" not in spent:
         room, factor = max(memory - state, 1), 2
         # As if temporaries were those of the chunk alone; where others count, more is tried next.
         while kinds["temporaries"] > room * factor and rows % (2 * factor * parallel.chunks) == 0:
             factor *= 2
         parallel.chunks *= factor
-        return f"config.parallel.chunks = {parallel.chunks}", tried
+        return "chunks", f"config.parallel.chunks = {parallel.chunks}", tried
     if rows % 2 == 0:
         tried.batch_size //= 2
-        parallel.chunks //= 2
-        return f"config.batch_size = {tried.batch_size}", tried
+        parallel.chunks = max(1, parallel.chunks // 2)
+        return LAST, f"config.batch_size = {tried.batch_size}", tried
     return None
 
 

@@ -19,12 +19,13 @@ from cvrl_jax.parallel.mesh import mesh_shape
 from cvrl_jax.plan.chips import Topology
 from cvrl_jax.plan.compiled import CLASSES, Figures, compile_step, model_flops
 from cvrl_jax.plan.devices import devices_of
-from cvrl_jax.plan.knobs import next_knob, towers
+from cvrl_jax.plan.knobs import LAST, next_knob, towers
 from cvrl_jax.plan.page import write_page
 from cvrl_jax.plan.roofline import roofline
 
 log = logging.getLogger(__name__)
 
+_NOTHING = 0.99  # of the memory before: a knob that leaves more brought nothing
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "libtpu")
 
 
@@ -40,7 +41,7 @@ def plan(config: ConfigDict, topology: Topology, target: pathlib.Path) -> dict[s
       What the JSON holds. Of the config as it is: `fits`, `bytes_per_chip`, `bytes_by_kind`,
       `hbm_bytes`, `flops_per_chip` (None where it does not fit), `model_flops_per_chip`,
       `collectives` (kind -> count, bytes, sent) and `roofline`; `tried`, the same with one thing
-      after the other changed, down to the first that fits.
+      after the other changed, down to the first that fits. What brings nothing is taken back.
 
     Raises:
       UserError: config and topology do not fit each other, or there is no compiler for it here.
@@ -50,23 +51,29 @@ def plan(config: ConfigDict, topology: Topology, target: pathlib.Path) -> dict[s
     arrays = state_table(config, len(devices), CLASSES)
     log.info("\n%s", sharding_table(arrays))
     memory = topology.chip.memory if topology.chip else _memory_here(devices[0])
-    asked = model_flops(_nothing_twice(config), devices[:1]) / len(devices)
+    asked = _asked(config, devices)
     log.info("compiling for %d devices of %s: minutes", len(devices), topology.name)
     figures = compile_step(config, devices, memory)
     tried: list[dict[str, Any]] = []
     changes: list[str] = []
+    spent: set[str] = set()
     now, current = config, figures
     while not current.fits and memory is not None:
-        knob = next_knob(now, current, memory, len(devices))
+        knob = next_knob(now, current, memory, len(devices), spent)
         if knob is None:
             break
-        change, now = knob
+        name, change, changed = knob
         log.info("%.1f GiB do not fit; trying %s", current.bytes_per_chip / 2**30, change)
-        current = compile_step(now, devices, memory)
+        found = compile_step(changed, devices, memory)
+        flops = asked if changed.batch_size == config.batch_size else _asked(changed, devices)
+        shown = _shown(found, topology, flops, changed, len(devices))
+        tried.append({"changes": [*changes, change]} | shown)
+        if name != LAST and found.bytes_per_chip > _NOTHING * current.bytes_per_chip:
+            spent.add(name)
+            log.info("%s brings nothing and is taken back", change)
+            continue
         changes.append(change)
-        flops = asked * now.batch_size / config.batch_size
-        shown = _shown(current, topology, flops, now, len(devices))
-        tried.append({"changes": list(changes)} | shown)
+        now, current = changed, found
     method = create_method(config, CLASSES)
     result = {
         "config": config.name,
@@ -121,6 +128,11 @@ def _shown(
             "highest_mfu": asked / chip.flops / bound.seconds,
         }
     return shown
+
+
+def _asked(config: ConfigDict, devices: list[Any]) -> float:
+    """FLOPs of a step by the model's own arithmetic, per device."""
+    return model_flops(_nothing_twice(config), devices[:1]) / len(devices)
 
 
 def _memory_here(device: Any) -> int | None:

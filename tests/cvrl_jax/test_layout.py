@@ -22,6 +22,11 @@ from data_pipelines.errors import UserError
             {"parallel__preset": "tensor", "parallel__mesh__model": 4},
             "does not divide the 2 attention heads of the tower; nearest valid: 2",
         ),
+        (
+            "cvrl_vit",
+            {"parallel__preset": "tensor", "parallel__mesh__model": 4, "model__heads": 6},
+            "the 6 attention heads of the tower; nearest valid: 2$",  # 3 and 6 do not divide 8
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(method, changes, says, tiny_config):

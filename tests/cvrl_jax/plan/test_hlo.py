@@ -8,7 +8,7 @@ from cvrl_jax.plan.arithmetic import repeated_flops
 from cvrl_jax.plan.collectives import Collective, collectives
 from cvrl_jax.plan.hlo import Program
 
-TEXT = """HloModule jit_step, is_scheduled=true
+TEXT = """HloModule jit_step, is_scheduled=true, num_partitions=8
 
 %sum (a: f32[], b: f32[]) -> f32[] {
   %a = f32[] parameter(0)
@@ -65,6 +65,24 @@ def test_collectives_by_kind_with_their_bytes(program):
         "all-reduce": Collective(1, 32, 32),  # of (3 + 5) float32 among 2: 2 (n - 1) / n = 1
         "collective-permute": Collective(5, 5 * 128, 5 * 128),
     }
+
+
+@pytest.mark.parametrize(
+    ("groups", "devices"),
+    [
+        ("{{0,2},{1,3}}", 2),
+        ("[2,4]<=[4,2]T(1,0)", 4),
+        ("mesh['axis_0'=8] {'axis_0'}", 8),
+        ("mesh['axis_0'=2,'axis_1'=4] {'axis_1'}", 4),
+        ("mesh['axis_0'=2,'axis_1'=4] {'axis_0','axis_1'}", 8),
+        ("mesh['axis_0'=2,'axis_1'=4] {'axis_1':(2)2}", 2),
+        ("{}", 8),  # all
+    ],
+)
+def test_among_how_many_devices_a_collective_is(groups, devices):
+    text = TEXT.replace("{{0,1}}", groups)
+    reduced = collectives(Program(text))["all-reduce"]
+    assert reduced == Collective(1, 32, 2 * (32 * (devices - 1) // devices))
 
 
 def test_what_rounds_repeat(program):

@@ -55,8 +55,8 @@ def changes(config, kinds, memory):
     """What is set, one thing after the other, where nothing helps."""
     found, knob = [], next_knob(config, Figures(False, kinds), memory, 8)
     while knob is not None:
-        found.append(knob[0])
-        knob = next_knob(knob[1], Figures(False, kinds), memory, 8)
+        found.append(knob[1])
+        knob = next_knob(knob[2], Figures(False, kinds), memory, 8)
     return found
 
 
@@ -83,4 +83,13 @@ def test_knobs_come_cheapest_first(tiny_config):
 def test_every_tower_is_changed(tiny_config):
     knob = next_knob(tiny_config("vatt"), Figures(False, KINDS), 10, 8)
     assert knob is not None
-    assert knob[0].count("dtype = bfloat16") == 3
+    assert knob[1].count("dtype = bfloat16") == 3
+
+
+def test_what_brought_nothing_is_not_tried_again(tiny_config):
+    spent = ("remat", "preset", "chunks")
+    config, names = tiny_config("cvrl", batch_size=32), []
+    while knob := next_knob(config, Figures(False, KINDS), 20, 8, spent):
+        name, _, config = knob
+        names.append(name)
+    assert names == ["dtype", "batch_size", "batch_size"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 
+import jax
 import pytest
 
 from cvrl_jax.plan.chips import parse_topology
+from cvrl_jax.plan.compiled import Figures
 from cvrl_jax.plan.devices import prepare_environment
 from cvrl_jax.plan.page import summary
 from cvrl_jax.plan.plan import plan
@@ -63,3 +66,26 @@ def test_devices_that_are_not_here_are_refused(config, tmp_path):
         plan(config, parse_topology("cpu:9"), tmp_path / "plan.json")
     with pytest.raises(UserError, match="JAX finds no gpu here"):
         plan(config, parse_topology("gpu"), tmp_path / "plan.json")
+
+
+def test_a_change_that_brings_nothing_is_taken_back(tiny_config, tmp_path, monkeypatch):
+    module = importlib.import_module("cvrl_jax.plan.plan")
+
+    def compile_step(config, devices, memory):
+        """Memory goes by the batch and its type alone."""
+        used = config.batch_size * (2 if config.model.dtype == "bfloat16" else 4) << 30
+        state = {"parameters": 0, "statistics": 0, "optimizer": 0}
+        return Figures(used <= memory, state | {"temporaries": used})
+
+    monkeypatch.setattr(module, "compile_step", compile_step)
+    monkeypatch.setattr(module, "devices_of", lambda topology: jax.devices()[:4])
+    config = tiny_config("cvrl", batch_size=16).lock()
+    result = plan(config, parse_topology("v5e:2x2"), tmp_path / "plan.json")
+    bf16, remat, chunks, batch = result["tried"]
+    assert bf16["changes"] == ["config.model.dtype = bfloat16"]
+    assert remat["changes"] == [*bf16["changes"], "config.model.remat = block"]
+    assert chunks["changes"] == [*bf16["changes"], "config.parallel.chunks = 2"]
+    assert batch["changes"] == [*bf16["changes"], "config.batch_size = 8"]
+    assert [t["fits"] for t in result["tried"]] == [False, False, False, True]
+    # Half the examples, and a quarter of the comparisons between them.
+    assert 0.25 < batch["model_flops_per_chip"] / result["model_flops_per_chip"] < 0.5
