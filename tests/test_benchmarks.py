@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import pathlib
+import subprocess
 import sys
 
 import numpy as np
@@ -39,3 +41,12 @@ def test_peak_is_what_a_step_held_though_it_is_free_again(side_by_side) -> None:
     before = side_by_side.resident()
     peak = side_by_side.peak_bytes(lambda: np.ones(64 << 20, np.uint8).sum(), before)
     assert 60 << 20 < peak < 90 << 20
+
+
+def test_without_an_accelerator_none_is_measured(tmp_path) -> None:
+    script, target = SCRIPT.with_name("accelerator.py"), tmp_path / "figures.json"
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, str(script), f"--json={target}"]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout.startswith("JAX finds no GPU or TPU here: nothing is measured")
+    assert not target.exists()

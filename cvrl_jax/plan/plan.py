@@ -51,7 +51,7 @@ def plan(config: ConfigDict, topology: Topology, target: pathlib.Path) -> dict[s
     arrays = state_table(config, len(devices), CLASSES)
     log.info("\n%s", sharding_table(arrays))
     memory = topology.chip.memory if topology.chip else _memory_here(devices[0])
-    asked = _asked(config, devices)
+    asked = asked_flops(config, devices)
     log.info("compiling for %d devices of %s: minutes", len(devices), topology.name)
     figures = compile_step(config, devices, memory)
     tried: list[dict[str, Any]] = []
@@ -65,7 +65,7 @@ def plan(config: ConfigDict, topology: Topology, target: pathlib.Path) -> dict[s
         name, change, changed = knob
         log.info("%.1f GiB do not fit; trying %s", current.bytes_per_chip / 2**30, change)
         found = compile_step(changed, devices, memory)
-        flops = asked if changed.batch_size == config.batch_size else _asked(changed, devices)
+        flops = asked if changed.batch_size == config.batch_size else asked_flops(changed, devices)
         shown = _shown(found, topology, flops, changed, len(devices))
         tried.append({"changes": [*changes, change]} | shown)
         if name != LAST and found.bytes_per_chip > _NOTHING * current.bytes_per_chip:
@@ -130,7 +130,7 @@ def _shown(
     return shown
 
 
-def _asked(config: ConfigDict, devices: list[Any]) -> float:
+def asked_flops(config: ConfigDict, devices: list[Any]) -> float:
     """FLOPs of a step by the model's own arithmetic, per device."""
     return model_flops(_nothing_twice(config), devices[:1]) / len(devices)
 
