@@ -31,7 +31,6 @@ from cvrl_jax.observe.writers import MultiWriter, create_writers
 from cvrl_jax.optim import create_optimizer
 from cvrl_jax.parallel import hosts
 from cvrl_jax.parallel.mesh import make_mesh, put_batch, share
-from cvrl_jax.reports import run as run_report
 from cvrl_jax.saving import full_disk_is_told
 from cvrl_jax.state import abstract_state, create_state, make_train_step
 from cvrl_jax.stopped import Stopped
@@ -107,6 +106,8 @@ def train(
     with contextlib.closing(batches):
         census = _census(sources, looked_at)
         step, results = _fit(config, folder, sources, method, mesh, batches, tower, census)
+    from cvrl_jax.reports import run as run_report  # here: its pictures keep no first step waiting
+
     facts = run_report.RunFacts(survey=looked_at, wall_seconds=time.time() - began, command=command)
     hosts.on_first(lambda: run_report.write(folder, config, method, sources, results, facts))
     return summarise(folder, step) if hosts.is_first() else {}

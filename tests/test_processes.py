@@ -115,7 +115,7 @@ def gone_on(story, tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture
 def without_report(monkeypatch):
-    monkeypatch.setattr(training.training.run_report, "write", lambda *_: None)
+    monkeypatch.setattr("cvrl_jax.reports.run.write", lambda *_: None)
 
 
 def check_equal(ours: pathlib.Path, alone: pathlib.Path, step: int) -> None:

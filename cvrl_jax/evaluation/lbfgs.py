@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import minimize
 
 from cvrl_jax.evaluation.classification_loss import cross_entropies
 from data_pipelines.sources.subset import draw_by_class
@@ -42,6 +41,8 @@ def fit(
     Returns:
       (kernel [D, C], bias [C]) float32.
     """
+    from scipy.optimize import minimize  # here, for it keeps the first step of every run waiting
+
     videos, views, width = features_NxVxD.shape
     x = jnp.asarray(features_NxVxD.reshape(videos * views, width))
     y = jnp.asarray(np.repeat(labels, views, axis=0))

@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.stats import norm
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 
 def multilabel_metrics(scores_NxC: np.ndarray, targets_NxC: np.ndarray) -> dict[str, float]:
@@ -28,6 +26,9 @@ def multilabel_metrics(scores_NxC: np.ndarray, targets_NxC: np.ndarray) -> dict[
       would be infinite; "map_chance", the mAP of constant scores; "classes_left_out". Without any
       class to count the first four are NaN.
     """
+    from scipy.stats import norm  # here, for they keep the first step of every run waiting
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
     targets_NxC = np.asarray(targets_NxC) > 0.5
     positives_C = targets_NxC.sum(axis=0)
     negatives_C = len(targets_NxC) - positives_C

@@ -82,7 +82,7 @@ def test_a_run_that_retrieves_embeds_all_its_modalities(retrieving, tmp_path):
 @pytest.fixture
 def without_report(monkeypatch):
     """For runs that end like others, or whose numbers alone are looked at."""
-    monkeypatch.setattr(train_module.run_report, "write", lambda *_: None)
+    monkeypatch.setattr("cvrl_jax.reports.run.write", lambda *_: None)
 
 
 @pytest.mark.usefixtures("without_report")

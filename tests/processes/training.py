@@ -21,6 +21,7 @@ from ml_collections import ConfigDict
 
 from cvrl_jax import train as training
 from cvrl_jax.parallel import hosts
+from cvrl_jax.reports import run as run_report
 from cvrl_jax.stopped import Stopped
 
 STEPS = 12
@@ -70,7 +71,7 @@ def run(folder: pathlib.Path, name: str) -> dict:
 
 def without_report() -> None:
     """For runs whose numbers alone are looked at."""
-    training.run_report.write = lambda *_: None
+    run_report.write = lambda *_: None
 
 
 def unbroken(folder: pathlib.Path, process: int) -> None:
