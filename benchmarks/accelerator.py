@@ -32,7 +32,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from side_by_side import about
+from side_by_side import about, seconds
 from tables import print_table
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -55,13 +55,8 @@ Batches = Iterator[dict[str, Any]]
 
 
 def seconds_of(run: Callable[[], Any], rounds: int) -> float:
-    """Median seconds of a call whose arrays are waited for; two calls before are not counted."""
-    taken = []
-    for _ in range(rounds + 2):
-        began = time.perf_counter()
-        jax.block_until_ready(run())
-        taken.append(time.perf_counter() - began)
-    return float(np.median(taken[2:]))
+    """Median seconds of a call whose arrays are waited for."""
+    return float(np.median(seconds([lambda: jax.block_until_ready(run())], rounds)))
 
 
 def peak_flops(side: int, rounds: int) -> float:
@@ -126,12 +121,8 @@ def losses(batch: int, rounds: int) -> dict[str, float]:
     """Milliseconds of value and gradient, by way."""
     mesh = make_mesh()
     sharding = batch_sharding(mesh)
-    views = [
-        jax.device_put(
-            np.random.default_rng(n).standard_normal((batch, SIZE), np.float32), sharding
-        )
-        for n in range(2)
-    ]
+    rng = np.random.default_rng(0)
+    views = jax.device_put(list(rng.standard_normal((2, batch, SIZE), np.float32)), sharding)
     found = {}
     for way in ("gathered", "ring"):
 
