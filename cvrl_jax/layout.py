@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -11,7 +10,7 @@ from cvrl_jax.methods import Method
 from cvrl_jax.methods.towers import towers_of
 from cvrl_jax.parallel.mesh import batch_shards, check_divisible, mesh_shape
 from cvrl_jax.parallel.rules import Rules, create_rules
-from cvrl_jax.parallel.sharding import nearest_divisors
+from cvrl_jax.parallel.sharding import nearest_parts
 from data_pipelines.errors import UserError
 
 
@@ -75,5 +74,5 @@ def _check_heads(method: Any, parts: int, devices: int) -> None:
         if heads % parts:
             raise UserError(
                 f"config.parallel.mesh.model = {parts} does not divide the {heads} attention heads "
-                f"of the {name}; {nearest_divisors(math.gcd(heads, devices), parts)}"
+                f"of the {name}; {nearest_parts(heads, devices, parts)}"
             )

@@ -147,13 +147,15 @@ def _check_divides(
         if shape[axis] % parts:
             raise UserError(
                 f"config.parallel.mesh: {'+'.join(names)} = {parts} does not divide axis {axis} of "
-                f"{path} {list(shape)} (rule {rule!r}); {nearest_divisors(shape[axis], parts)}"
+                f"{path} {list(shape)} (rule {rule!r}); "
+                f"{nearest_parts(shape[axis], math.prod(sizes.values()), parts)}"
             )
 
 
-def nearest_divisors(number: int, wanted: int) -> str:
-    """The divisors of a number next to one that is none, as "nearest valid: 2 or 4"."""
-    divisors = [n for n in range(1, number + 1) if number % n == 0]
+def nearest_parts(length: int, devices: int, wanted: int) -> str:
+    """What divides a length and the number of devices, next to what does not, as advice."""
+    shared = math.gcd(length, devices)
+    divisors = [n for n in range(1, shared + 1) if shared % n == 0]
     near = [max((n for n in divisors if n < wanted), default=None)]
     near.append(min((n for n in divisors if n > wanted), default=None))
     return f"nearest valid: {' or '.join(str(n) for n in near if n is not None)}"

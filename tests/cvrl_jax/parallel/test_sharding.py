@@ -27,6 +27,7 @@ SHAPES = {
     "conv": struct(3, 3, 512, 512),
     "odd": struct(2047, 512),
     "prime": struct(2047, 509),
+    "six": struct(6, 509),
     "step": struct(),
 }
 
@@ -46,6 +47,7 @@ def test_fsdp_splits_large_arrays_along_their_longest_axis_that_divides():
         "conv": P(None, None, "data"),
         "odd": P(None, "data"),
         "prime": P(),
+        "six": P(),
         "step": P(),
     }
 
@@ -104,7 +106,8 @@ def test_the_mesh_carries_the_rules():
         ("fsdp", (("conv", "_, model; fdsp"),), "only 'fsdp'"),
         ("fsdp", (("conv", "_, model, _, model"),), "one axis of an array only"),
         ("fsdp", (("convv", "whole"),), "fits no array"),
-        ("fsdp", (("prime", "model, _"),), "does not divide axis 0 of prime.*nearest valid: 1 or"),
+        ("fsdp", (("prime", "model, _"),), "does not divide axis 0 of prime.*nearest valid: 1$"),
+        ("fsdp", (("six", "data+model, _"),), "axis 0 of six.*nearest valid: 2$"),
     ],
 )
 def test_an_impossible_rule_is_named_with_advice(preset, own, says):
