@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.error import FFmpegError
 
 from data_pipelines.crops import Part, crops_of_parts
@@ -20,7 +21,7 @@ from data_pipelines.decode.facts import FileFacts
 from data_pipelines.decode.limits import DEFAULT, Limits, Unreadable, one_line
 from data_pipelines.decode.picture import PictureMaker
 from data_pipelines.decode.sound import SoundReader
-from data_pipelines.decode.stream import VideoStream
+from data_pipelines.decode.stream import VideoStream, open_container
 from data_pipelines.errors import BadVideo
 from data_pipelines.video import Box
 
@@ -168,6 +169,10 @@ class VideoFileReader:
             return None
         wave_S[inside:] = 0.0
         return wave_S
+
+    def container(self) -> InputContainer:
+        """Opens the file once more, for its packets; the caller closes it."""
+        return open_container(self._path, self._content)
 
     def check(self, seconds: float = math.inf) -> tuple[int, int]:
         """Decodes the frames in order, as `frames` would, but makes no pictures of them.

@@ -1,17 +1,23 @@
-"""The sound of a video file, cut to the video and kept in its own small file."""
+"""The sound of a video, cut to it and kept in its own small file."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
+import math
 
 import av
+import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
+from data_pipelines.decode import VideoFileReader
 from data_pipelines.decode.stream import open_container
+from data_pipelines.sources.record_video import H264Frames, JpegFrames
+from data_pipelines.video import Video
 
 _MARGIN = 0.1  # seconds kept before and after: decoders need some packets to get going
+_RATE = 48_000  # samples per second of sound that is in no file
 
 # Matroska with neither random identifiers nor the library's version: equal input, equal bytes.
 _EXACT = {"fflags": "+bitexact"}
@@ -35,39 +41,68 @@ class Sound:
 NO_SOUND = Sound(b"", 0.0, "")
 
 
-def cut_sound(path: str, start: float, end: float) -> Sound:
-    """Copies the packets of the first audio track that fall into a stretch of time.
+def sound_of(video: Video) -> Sound:
+    """Takes the sound out of an opened video.
 
-    Args:
-      path: the video file.
-      start: of the video, seconds on the file's clock.
-      end: of the video, seconds on the file's clock.
+    That of a file is copied packet by packet, that of a record as it is. What else can be heard, as
+    of a rendered video, is written as FLAC: one channel of 48 kHz.
 
     Returns:
-      The track, `NO_SOUND` where no sound of a known codec falls into the stretch.
+      The first audio track, `NO_SOUND` where nothing of it, in a known codec, falls into the video.
 
     Raises:
       av.FFmpegError, ValueError: the sound is damaged, or in a codec that Matroska does not hold.
+      BadVideo: reading it takes too long.
     """
+    end = float(video.times[-1]) + _MARGIN
+    if isinstance(video, VideoFileReader):
+        with video.container() as container:
+            return _cut(container, video.clock, video.clock + end)
+    if isinstance(video, JpegFrames | H264Frames):
+        if not video.sound.file:
+            return NO_SOUND
+        with open_container("", video.sound.file) as container:
+            track = _first_track(container)
+            codec = track.codec_context.name if track else ""
+        return Sound(video.sound.file, video.sound.start, codec)
+    wave_S = video.audio(0.0, math.ceil(end * _RATE), _RATE)
+    return NO_SOUND if wave_S is None else Sound(_encode(wave_S), 0.0, "flac")
+
+
+def _cut(container: InputContainer, start: float, end: float) -> Sound:
+    """Copies the packets of a stretch of time, in seconds on the clock of the file."""
     out = io.BytesIO()
-    with open_container(path) as container:
-        track = next((s for s in container.streams.audio if s.codec_context is not None), None)
-        if track is None or track.time_base is None:
-            return NO_SOUND
-        packets = _between(container, track, start - _MARGIN, end + _MARGIN)
-        if not packets:
-            return NO_SOUND
-        first = packets[0].pts
-        assert first is not None
-        with av.open(out, "w", format="matroska", options=_EXACT) as copy:
-            stream = copy.add_stream_from_template(track)
-            for packet in packets:
-                packet.stream = stream
-                packet.pts = packet.dts = (packet.pts or 0) - first
-                copy.mux(packet)
-        return Sound(
-            out.getvalue(), float(first * track.time_base) - start, track.codec_context.name
-        )
+    track = _first_track(container)
+    if track is None or track.time_base is None:
+        return NO_SOUND
+    packets = _between(container, track, start - _MARGIN, end)
+    if not packets:
+        return NO_SOUND
+    first = packets[0].pts
+    assert first is not None
+    with av.open(out, "w", format="matroska", options=_EXACT) as copy:
+        stream = copy.add_stream_from_template(track)
+        for packet in packets:
+            packet.stream = stream
+            packet.pts = packet.dts = (packet.pts or 0) - first
+            copy.mux(packet)
+    return Sound(out.getvalue(), float(first * track.time_base) - start, track.codec_context.name)
+
+
+def _first_track(container: InputContainer) -> AudioStream | None:
+    return next((s for s in container.streams.audio if s.codec_context is not None), None)
+
+
+def _encode(wave_S: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    with av.open(out, "w", format="matroska", options=_EXACT) as container:
+        stream = container.add_stream("flac", rate=_RATE, layout="mono")
+        whole_S = np.round(np.clip(wave_S, -1.0, 1.0) * 32767.0).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(whole_S[None], format="s16", layout="mono")
+        frame.sample_rate, frame.pts = _RATE, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return out.getvalue()
 
 
 def _between(

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 from av.error import FFmpegError
 
-from data_pipelines.decode import VideoFileReader
 from data_pipelines.errors import BadVideo
 from data_pipelines.names import as_utf8
 from data_pipelines.prepare.encode import Encoding, encode_h264, encode_jpeg, shrink
 from data_pipelines.prepare.schema import Record
-from data_pipelines.prepare.sound import NO_SOUND, Sound, cut_sound
+from data_pipelines.prepare.sound import NO_SOUND, Sound, sound_of
 from data_pipelines.video import Source, Video
 
 _BLOCK = 64  # frames decoded at a time, so that a long video does not fill the memory
@@ -37,21 +36,20 @@ class Transcoder:
     splits: Mapping[str, Source]
     encoding: Encoding
 
-    def __call__(self, place: tuple[str, int]) -> Transcoded | BadVideo:
+    def __call__(self, key: tuple[str, int]) -> Transcoded | BadVideo:
         """Transcodes the video at (split, index), or returns why it cannot be read."""
-        split, index = place
+        split, index = key
         source = self.splits[split]
         info = source.info(index)
+        place = info.path or info.id
         if as_utf8(info.id) != info.id:
-            return BadVideo(
-                info.path, "its name is not UTF-8, which records cannot hold: rename it"
-            )
+            return BadVideo(place, "its name is not UTF-8, which records cannot hold: rename it")
         try:
             captions = tuple(info.captions)
             with contextlib.closing(source.open(index)) as video:
-                sound = self._sound(video, info.path)
+                sound = self._sound(video, place)
                 size = self.encoding.size(*video.size)
-                frames = (shrink(frame, size) for frame in _frames(video, info.path))
+                frames = (shrink(frame, size) for frame in _frames(video, place))
                 jpegs, h264 = (), b""
                 if self.encoding.storage == "jpeg":
                     jpegs = tuple(encode_jpeg(f, self.encoding.jpeg_quality) for f in frames)
@@ -84,23 +82,23 @@ class Transcoder:
             "sha256": hashlib.sha256(data).hexdigest(),
         }
 
-    def _sound(self, video: Video, path: str) -> Sound:
-        if not self.encoding.sound or not isinstance(video, VideoFileReader):
+    def _sound(self, video: Video, place: str) -> Sound:
+        if not self.encoding.sound:
             return NO_SOUND
         try:
-            return cut_sound(path, video.clock, video.clock + float(video.times[-1]))
+            return sound_of(video)
         except (FFmpegError, ValueError, OSError) as error:
             why = " ".join(str(error).split())
             raise BadVideo(
-                path, f"its sound cannot be copied ({why}); --no-sound keeps the pictures alone"
+                place, f"its sound cannot be copied ({why}); --no-sound keeps the pictures alone"
             ) from error
 
 
-def _frames(video: Video, path: str) -> Iterator[np.ndarray]:
+def _frames(video: Video, place: str) -> Iterator[np.ndarray]:
     for start in range(0, len(video.times), _BLOCK):
         for frame in video.frames(range(start, min(start + _BLOCK, len(video.times)))):
             if frame.shape[:2] != video.size:
                 raise BadVideo(
-                    path, f"the size of its picture changes: {video.size}, {frame.shape[:2]}"
+                    place, f"the size of its picture changes: {video.size}, {frame.shape[:2]}"
                 )
             yield frame

@@ -40,14 +40,14 @@ def open_record(record: Record, place: str, limits: Limits = DEFAULT) -> Video:
 
 
 class JpegFrames:
-    """One JPEG file per frame; a `Video`."""
+    """One JPEG file per frame; a `Video`, with its `sound` as it is stored."""
 
     def __init__(self, record: Record, times: np.ndarray, place: str, limits: Limits) -> None:
         if len(record.jpegs) != len(times):
             raise BadVideo(place, f"{len(record.jpegs)} frames for {len(times)} times")
         self.times, self.size = times, (record.height, record.width)
         self._jpegs, self._place = record.jpegs, place
-        self._sound = RecordSound(record, place, limits)
+        self.sound = RecordSound(record, place, limits)
 
     def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
         """See `Video.frames`."""
@@ -62,11 +62,11 @@ class JpegFrames:
 
     def audio(self, start: float, samples: int, rate: int) -> np.ndarray | None:
         """See `Video.audio`."""
-        return self._sound.read(start, samples, rate)
+        return self.sound.read(start, samples, rate)
 
     def close(self) -> None:
         """Releases the decoder of its sound."""
-        self._sound.close()
+        self.sound.close()
 
     def _parts(self, wanted: Mapping[int, Box]) -> Iterator[Part]:
         tiled = tiling(self._jpegs[next(iter(wanted))]) if wanted else None
@@ -99,12 +99,15 @@ class JpegFrames:
 
 
 class H264Frames:
-    """An MP4 file in memory whose frames are shown at the record's times; a `Video`."""
+    """An MP4 file in memory whose frames are shown at the record's times; a `Video`.
+
+    Its `sound` is as it is stored.
+    """
 
     def __init__(self, record: Record, times: np.ndarray, place: str, limits: Limits) -> None:
         self._file = open_video(place, content=record.h264, limits=limits)
         self.times, self.size = times, (record.height, record.width)
-        self._sound = RecordSound(record, place, limits)
+        self.sound = RecordSound(record, place, limits)
         if len(self._file.times) != len(times) or self._file.size != self.size:
             self._file.close()
             raise BadVideo(
@@ -125,9 +128,9 @@ class H264Frames:
 
     def audio(self, start: float, samples: int, rate: int) -> np.ndarray | None:
         """See `Video.audio`."""
-        return self._sound.read(start, samples, rate)
+        return self.sound.read(start, samples, rate)
 
     def close(self) -> None:
         """Releases the decoders."""
         self._file.close()
-        self._sound.close()
+        self.sound.close()

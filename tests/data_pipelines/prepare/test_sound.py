@@ -5,8 +5,9 @@ import av
 import numpy as np
 import pytest
 
-from data_pipelines.decode import open_video
-from data_pipelines.prepare.sound import NO_SOUND, Sound, cut_sound
+from data_pipelines.decode import SoundReader, open_video
+from data_pipelines.prepare.sound import NO_SOUND, Sound, sound_of
+from data_pipelines.sources.moving_shapes import MovingShapes
 
 
 def samples(file: str | io.BytesIO) -> tuple[np.ndarray, np.ndarray]:
@@ -26,7 +27,7 @@ def check(path: str, start: float | None = None, end: float | None = None) -> So
     """What the record says at any time is what the file says there."""
     with open_video(path, start=start, end=end) as video:
         clock, seconds = video.clock, float(video.times[-1])
-    sound = cut_sound(path, clock, clock + seconds)
+        sound = sound_of(video)
     kept_s, kept = samples(io.BytesIO(sound.file))
     kept_s += sound.start
     file_s, file = samples(path)
@@ -54,8 +55,26 @@ def test_sound_stays_in_time(videos: pathlib.Path) -> None:
 
 
 def test_silence(videos: pathlib.Path) -> None:
-    path = str(videos / "train" / "b" / "one.mkv")
-    assert cut_sound(path, 0.0, 1.0) == NO_SOUND
+    with open_video(str(videos / "train" / "b" / "one.mkv")) as video:
+        assert sound_of(video) == NO_SOUND
+
+
+def test_sound_of_a_file_in_memory(videos: pathlib.Path) -> None:
+    path = videos / "train" / "a" / "vary.mkv"
+    with open_video(str(path)) as video, open_video("", content=path.read_bytes()) as in_memory:
+        assert sound_of(in_memory) == sound_of(video)
+
+
+def test_rendered_sound_is_written() -> None:
+    video = MovingShapes(videos=1, seed=0, frames=50).open(0)
+    sound = sound_of(video)
+    assert (sound.codec, sound.start) == ("flac", 0.0)
+    reader = SoundReader("", sound.file)
+    expected, read = video.audio(0.5, 4_800, 48_000), reader.read(0.5, 4_800, 48_000)
+    reader.close()
+    assert expected is not None
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(read, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("segment", [(None, None), (1.0, 2.0)])
