@@ -21,9 +21,9 @@ from data_pipelines.errors import UserError
 from data_pipelines.names import as_utf8
 from data_pipelines.sources import add_section_flags, section_of
 
-_EPILOG = """Exit status: 0 when every video can be read, 1 when some are bad or none is readable, 2
-when the request cannot be met, 130 after Ctrl-C. Missing videos of a list are counted, and change
-no exit status unless all are missing."""
+_EPILOG = """Exit status: 0 when every video can be read, 1 when some are bad, none is readable or
+more of a list are missing than --max_missing_fraction, 2 when the request cannot be met, 130 after
+Ctrl-C."""
 
 
 def main(argv: list[str]) -> int:
@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
         print(json.dumps(as_json(summary)))
     else:
         print_summary(summary, folder)
-    return 1 if summary.bad or not summary.readable else 0
+    return 1 if summary.bad or not summary.readable or inputs.lacks_too_many else 0
 
 
 def _output_folder(out: str, root: str) -> pathlib.Path:

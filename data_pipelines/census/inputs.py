@@ -13,6 +13,7 @@ from data_pipelines.errors import UserError
 from data_pipelines.names import as_utf8
 from data_pipelines.sources import DataSection, limits_of, read_splits
 from data_pipelines.sources.files import FileSource, existing_folder
+from data_pipelines.sources.listing import lacks_too_many
 from data_pipelines.sources.walk import EXTENSIONS
 
 
@@ -25,12 +26,14 @@ class Inputs:
       limits: what a file may ask for before it is refused.
       records: the files, not yet opened; those that cannot be used for their name are bad already.
       missing: (path, list and line) of listed videos that do not exist.
+      lacks_too_many: whether training would refuse because so many of a split do not exist.
     """
 
     root: str
     limits: Limits
     records: tuple[Record, ...]
     missing: tuple[tuple[str, str], ...] = ()
+    lacks_too_many: bool = False
 
 
 def read_inputs(data: DataSection) -> Inputs:
@@ -43,7 +46,8 @@ def read_inputs(data: DataSection) -> Inputs:
         splits = _file_sources(data)
         root = next(iter(splits.values())).root
         missing = tuple(entry for source in splits.values() for entry in source.missing)
-        return Inputs(root, limits_of(data), tuple(_listed(splits)), missing)
+        lacks = any(lacks_too_many(s, data.max_missing_fraction) for s in splits.values())
+        return Inputs(root, limits_of(data), tuple(_listed(splits)), missing, lacks)
     root = existing_folder(data.root, "the video folder")
     paths = list(_files_below(root))
     if not paths:
@@ -68,7 +72,8 @@ def _listed(splits: Mapping[str, FileSource]) -> Iterator[Record]:
     for split, source in splits.items():
         for video in source.videos:
             class_name = source.classes[video.label] if video.label >= 0 else ""
-            yield _named(Record(video.path, split, class_name, video.start, video.end))
+            segment = video.start, video.end, video.captions
+            yield _named(Record(video.path, split, class_name, *segment))
 
 
 def _unlisted(paths: list[str], listed: list[Record]) -> Iterator[Record]:

@@ -32,6 +32,10 @@ def inspect_file(record: Record, root: str, limits: Limits, decode_seconds: floa
       decode_seconds: how long to decode frames, after those of opening; 0 for not at all.
     """
     path = str(pathlib.Path(root, record.path))
+    try:
+        record = dataclasses.replace(record, captions=tuple(record.captions))
+    except BadVideo as bad:
+        return dataclasses.replace(record, captions=()).refused(f"{bad.reason} ({bad.path})")
     if not limits.follow_links and leads_out(root, path):
         return record.refused(OUTSIDE.format(root=root))
     try:

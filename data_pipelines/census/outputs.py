@@ -13,20 +13,40 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_pipelines.captions import within
 from data_pipelines.census.record import Record
 from data_pipelines.census.report import render
 from data_pipelines.census.summary import Summary, as_json
+from data_pipelines.errors import UserError
+from data_pipelines.video import Caption
 
-_ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+_CAPTION = [("text", pa.string()), ("start", pa.float64()), ("end", pa.float64())]
+_ARROW = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    bool: pa.bool_(),
+    Sequence[Caption]: pa.list_(pa.struct(_CAPTION)),
+}
 
 
 def write_outputs(summary: Summary, folder: pathlib.Path) -> None:
-    """Writes census.json, census.html, clean.csv and files.parquet, replacing older ones."""
+    """Writes census.json, census.html, clean.csv and files.parquet, replacing older ones.
+
+    Raises:
+      UserError: the system refuses to.
+    """
     text = json.dumps(as_json(summary), indent=2, ensure_ascii=False)
-    _write_text(text + "\n", folder / "census.json")
-    _write_text(render(summary), folder / "census.html")
-    _write_clean(summary.clean, folder / "clean.csv")
-    _write_table(summary.records, folder / "files.parquet")
+    try:
+        _write_text(text + "\n", folder / "census.json")
+        _write_text(render(summary), folder / "census.html")
+        _write_clean(summary.clean, folder / "clean.csv")
+        _write_table(summary.records, folder / "files.parquet")
+    except OSError as error:
+        raise UserError(
+            f"the census cannot be written to {folder} ({error}): mend that, or name another "
+            "folder with --out"
+        ) from error
 
 
 def _write_text(text: str, path: pathlib.Path) -> None:
@@ -37,8 +57,17 @@ def _write_text(text: str, path: pathlib.Path) -> None:
 def _write_clean(records: Sequence[Record], path: pathlib.Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(("path", "label", "split", "start", "end"))
-        rows.writerows((r.path, r.class_name, r.split, r.start, r.end) for r in records)
+        rows.writerow(("path", "label", "split", "start", "end", "captions"))
+        rows.writerows(
+            (r.path, r.class_name, r.split, r.start, r.end, _sentences(r)) for r in records
+        )
+
+
+def _sentences(record: Record) -> str:
+    """The sentences as `read_manifest` wants them: by the clock of the file."""
+    before = -(record.start or 0.0)
+    whole = within(record.captions, before, None)
+    return json.dumps([dataclasses.asdict(c) for c in whole]) if whole else ""
 
 
 def _write_table(records: Sequence[Record], path: pathlib.Path) -> None:

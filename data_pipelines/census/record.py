@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Literal
+
+from data_pipelines.video import Caption
 
 Status = Literal["readable", "bad", "other"]
 
@@ -19,6 +22,8 @@ class Record:
       class_name: "" for none.
       start: of the segment, seconds from the file's first frame; None for the beginning.
       end: of the segment, seconds from the file's first frame; None for the end.
+      captions: sentences about the segment, by its clock. They may lie in a file that is read when
+        they are first looked at.
       is_listed: whether training from the same folder or list would read it.
       status: "bad" cannot be read; "other" is no video and not meant to be one.
       reason: why it is bad or other, in one line; "" for a readable one.
@@ -47,6 +52,7 @@ class Record:
     class_name: str = ""
     start: float | None = None
     end: float | None = None
+    captions: Sequence[Caption] = ()
     is_listed: bool = True
     status: Status = "readable"
     reason: str = ""

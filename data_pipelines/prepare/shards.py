@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -84,7 +85,8 @@ class ShardMaker:
                     bad.append(names | {"reason": result.reason})
                 else:
                     data, content = result
-                    writer.write(data)
+                    with _refused_by_the_system():
+                        writer.write(data)
                     rows.append(
                         {
                             "id": info.id,
@@ -98,12 +100,22 @@ class ShardMaker:
                         | content
                     )
                 progress(1)
-            writer.close()
+            with _refused_by_the_system():
+                writer.close()
         return Receipt(rows, bad, self._storage.size(name) or 0, self._storage.sha256(name))
 
     def close(self) -> None:
         """Stops the processes."""
         self._pool.close()
+
+
+@contextmanager
+def _refused_by_the_system() -> Iterator[None]:
+    """Around writing an ArrayRecord file, which calls a full disk a RuntimeError."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(" ".join(str(error).split())) from error
 
 
 def shard_file(shard: Shard) -> str:

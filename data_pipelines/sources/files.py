@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import os
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from data_pipelines.decode.limits import DEFAULT
 from data_pipelines.errors import BadVideo, UserError
 from data_pipelines.video import Caption, MissingVideo, VideoInfo
 
-OUTSIDE = "it is a link that leads out of {root}; config.data.follow_links=True reads such, too"
+OUTSIDE = "it is a link that leads out of {root}; the option follow_links reads such, too"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +152,7 @@ def _real_folder(folder: str) -> str:
 
 def sorted_classes(names: set[str]) -> tuple[str, ...]:
     """Returns class names in label order: by number if all are whole numbers, else by name."""
-    if all(name.lstrip("+-").isdecimal() for name in names):
+    if all(re.fullmatch(r"[+-]?\d+", name) for name in names):
         return tuple(sorted(names, key=lambda name: (int(name), name)))
     return tuple(sorted(names))
 

@@ -90,12 +90,18 @@ def check_missing(source: Source, max_fraction: float) -> None:
         f"{source.name}: {len(missing)} of {listed} listed videos do not exist ({examples}"
         f"{'; ...' if len(missing) > _SHOWN else ''})"
     )
-    if not len(source) or len(missing) > max_fraction * listed:
+    if lacks_too_many(source, max_fraction):
         raise UserError(
             f"{found}, more than data.max_missing_fraction = {max_fraction:g}: check the root "
             "folder and the list, or raise --config.data.max_missing_fraction"
         )
     logging.getLogger(__name__).warning("%s; they are left out", found)
+
+
+def lacks_too_many(source: Source, max_fraction: float) -> bool:
+    """Whether more than a fraction of the listed videos do not exist, or all."""
+    missing = len(source.missing)
+    return bool(missing) and (not len(source) or missing > max_fraction * (len(source) + missing))
 
 
 def find_lists(

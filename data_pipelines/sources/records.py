@@ -94,7 +94,7 @@ def _read_index(storage: Storage, info: DatasetInfo) -> pa.Table:
     strange = set(index["shard"].unique().to_pylist()) - info.shards.keys()
     if strange:
         raise UserError(f"{where} names the shard {min(strange)!r}, which there is not: {fix}")
-    for column in ("id", "path", "split", "label", "captions", "shard", "position"):
+    for column in ("id", "path", "split", "label", "captions", "shard", "position", "bytes"):
         if index[column].null_count:
             raise UserError(f"{where} has rows without {column}: {fix}")
     counted = collections.Counter(index["split"].to_pylist())
@@ -164,8 +164,12 @@ class RecordSource:
             record = Record.from_bytes(data)
         except (RuntimeError, ValueError, IndexError, TypeError, OSError) as error:
             raise BadVideo(place, " ".join(str(error).split())) from error
-        if record.id != video:
-            raise BadVideo(place, f"it is the record of {record.id!r}")
+        if record.id != video or len(data) != self._value("bytes", index):
+            raise BadVideo(
+                place,
+                f"it is a record of {record.id!r} of {len(data)} bytes, not the one that the index "
+                "was written with: copy the shard anew",
+            )
         return open_record(record, place, self.limits)
 
     def _value(self, column: str, row: int) -> Any:

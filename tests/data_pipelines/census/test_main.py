@@ -76,6 +76,34 @@ def test_what_cannot_be_done_is_one_line(flags, message, tmp_path, monkeypatch, 
     assert "\n" not in str(error.value)
 
 
+def test_a_list_that_lacks_too_much_or_says_nothing(make_video, tmp_path, capsys):
+    for name in "abc":
+        make_video(tmp_path / f"v/{name}.mp4", frames=10 + ord(name) % 3)
+    (tmp_path / "v/bad.json").write_text("{")
+    manifest = tmp_path / "v/list.csv"
+
+    def census(rows: str, *flags: str) -> tuple[int, dict]:
+        manifest.write_text(f"path,captions_file\n{rows}")
+        out = str(tmp_path / "o")
+        status = main([str(manifest), "--json", "--workers=1", "--out", out, *flags])
+        return status, json.loads(capsys.readouterr().out)
+
+    status, found = census("a.mp4,\nb.mp4,\ngone.mp4,\n")
+    assert (status, found["readable"], len(found["missing"])) == (1, 2, 1)
+    assert census("a.mp4,\nb.mp4,\ngone.mp4,\n", "--max_missing_fraction=0.4")[0] == 0
+    status, found = census("a.mp4,bad.json\nb.mp4,\n")
+    assert (status, found["readable"]) == (1, 1)
+    assert "its sentences cannot be read" in found["bad"][0]["reason"]
+    assert "bad.json" in found["bad"][0]["reason"]
+
+
+def test_a_census_that_cannot_be_written(make_video, tmp_path):
+    make_video(tmp_path / "v/a.mp4")
+    (tmp_path / "o/clean.csv").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"cannot be written to .*/o .*clean.csv.*: mend that"):
+        main([str(tmp_path / "v"), "--json", "--workers=1", "--out", str(tmp_path / "o")])
+
+
 def test_errors_name_flags_and_exit_with_2(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "data_pipelines.census", str(tmp_path), "--source=ucf101"],

@@ -13,11 +13,17 @@ from data_pipelines.census.report import render
 from data_pipelines.census.summary import Summary
 from data_pipelines.census.terminal import print_summary
 from data_pipelines.sources.manifest import read_manifest
+from data_pipelines.video import Caption
 
 EVIL = "kick/<script>alert(1)</script> 'x', \"y\".mp4"
 RECORDS = (
     Record(EVIL, "train", "kick", frames=20, seconds=2.0, fps=10.0, height=8, width=8),
-    Record("jump/b.mp4", "test", "jump", start=0.5, end=1.25, frames=9, seconds=0.9, fps=10.0),
+    Record(
+        *("jump/b.mp4", "test", "jump", 0.5, 1.25, (Caption("up", -0.25, 0.5), Caption("she"))),
+        frames=9,
+        seconds=0.9,
+        fps=10.0,
+    ),
     Record("c.mp4", "test", "", frames=9, seconds=0.9, fps=10.0, digest="1", damaged=2),
     Record("d.mp4", "train", "", frames=9, seconds=1, fps=10.0, digest="1", copy_of="c.mp4"),
     Record("e.mp4", "test", "jump").refused("<b>none of its frames decodes"),
@@ -34,16 +40,24 @@ def test_the_clean_list_is_a_manifest_of_what_can_be_read(tmp_path, make_video):
     write_outputs(SUMMARY, tmp_path / "out")
     splits = read_manifest(tmp_path / "out" / "clean.csv", tmp_path)
     read = {
-        (video.path, split, source.classes[video.label] if video.label >= 0 else "", video.start)
+        (
+            video.path,
+            tuple(video.captions),
+            split,
+            source.classes[video.label] if video.label >= 0 else "",
+            video.start,
+        )
         for split, source in splits.items()
         for video in source.videos
     }
-    assert read == {(r.path, r.split, r.class_name, r.start) for r in RECORDS[:3]}
+    assert read == {(r.path, r.captions, r.split, r.class_name, r.start) for r in RECORDS[:3]}
 
 
 def test_the_table_holds_every_record(tmp_path):
     write_outputs(SUMMARY, tmp_path)
     rows = pq.read_table(tmp_path / "files.parquet").to_pylist()
+    for row in rows:
+        row["captions"] = tuple(Caption(**caption) for caption in row["captions"])
     assert [Record(**row) for row in rows] == list(RECORDS)
     assert json.loads((tmp_path / "census.json").read_text())["readable"] == 4
 

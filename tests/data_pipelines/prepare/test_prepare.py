@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -274,6 +275,19 @@ def test_a_folder_or_a_dangling_link_in_the_place_of_an_output(
     path.symlink_to("nowhere")  # as good as no file
     prepare(made, quiet=True)
     assert checksums(made.output) == before
+
+
+def test_a_full_disk_is_one_line_and_the_rest_goes_on_from_there(job: Make) -> None:
+    made = job(encoding=Encoding(short_side=0, jpeg_quality=100))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"shards/.* cannot be read or written \(.*too large"):
+            prepare(made, quiet=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(pathlib.Path(made.output, "shards").glob("*.tmp"))
+    assert prepare(made, quiet=True).written == 4
 
 
 def command(videos: pathlib.Path, output: pathlib.Path, *flags: str) -> list[str]:

@@ -67,6 +67,25 @@ def test_sentences_are_read_back(listed: functools.partial, tmp_path: pathlib.Pa
     np.testing.assert_allclose(records["audio"], files["audio"][given], atol=1e-3)
 
 
+@pytest.mark.parametrize("storage", ["jpeg", "h264"])
+def test_records_of_records_sound_and_say_the_same(
+    listed: functools.partial, tmp_path: pathlib.Path, storage: str
+) -> None:
+    once, again = str(tmp_path / "once"), str(tmp_path / "again")
+    encoding = Encoding(storage=storage, short_side=32)
+    prepare(Job(listed, once, encoding), quiet=True)
+    small = Encoding(storage=storage, short_side=16)
+    prepare(Job(functools.partial(open_records, once), again, small), quiet=True)
+    first, second = open_records(once)["all"], open_records(again)["all"]
+    (given,), (kept,) = (evaluation_batches(s, SPEC, batch_size=4) for s in (first, second))
+    assert given["audio_valid"].any()
+    for name in ("audio", "audio_valid", "text", "label"):
+        np.testing.assert_array_equal(kept[name], given[name])
+    assert second.index["sound"].to_pylist() == first.index["sound"].to_pylist()
+    assert "flac" in second.index["sound"].to_pylist()
+    assert {second.open(i).size[0] for i in range(4)} == {16}
+
+
 def test_a_changed_file_of_sentences_is_another_input(listed, tmp_path: pathlib.Path) -> None:
     job = Job(listed, str(tmp_path / "out"), Encoding())
     before = plan_shards(listed(), job)

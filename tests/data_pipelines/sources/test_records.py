@@ -142,6 +142,24 @@ def test_a_flipped_byte_is_a_bad_video(copied: pathlib.Path) -> None:
     assert bad.value.reason
 
 
+def test_a_shard_of_another_preparation_is_not_taken_for_this_one(
+    copied: pathlib.Path, tmp_path: pathlib.Path, make_video: Callable[..., pathlib.Path]
+) -> None:
+    make_video(tmp_path / "made/sit/c.mp4", 15)
+    for name in ("run/a.mp4", "run/b.mp4"):
+        make_video(tmp_path / "made" / name, 5)
+    opened = functools.partial(folder_splits, tmp_path / "made")
+    other = Job(opened, str(tmp_path / "other"), Encoding(short_side=40), videos_per_shard=2)
+    prepare(other, quiet=True)
+    old, new = (sorted(r.glob("shards/*.array_record"))[1] for r in (tmp_path / "other", copied))
+    assert old.stat().st_size == new.stat().st_size  # shards are padded
+    shutil.copy(old, new)
+    source = open_records(str(copied))["all"]
+    source.open(0).close()
+    with pytest.raises(BadVideo, match=r"not the one .* written with: copy the shard anew"):
+        source.open(2)
+
+
 JPEG = encode_jpeg(np.zeros((8, 10, 3), np.uint8), 90)
 RECORD = Record("a", 0, (), (0.0, 0.1), 8, 10, (JPEG, JPEG), b"", b"", 0.0)
 

@@ -19,6 +19,8 @@ import pytest
 
 from data_pipelines.decode import Limits
 from data_pipelines.errors import BadVideo, UserError
+from data_pipelines.prepare.encode import Encoding
+from data_pipelines.prepare.transcode import Transcoder
 from data_pipelines.sources.tfds import TfdsSource, read_tfds
 
 tfds = pytest.importorskip("tensorflow_datasets")
@@ -141,6 +143,8 @@ def test_videos_as_encoded_files(tmp_path: pathlib.Path, make_video) -> None:
     assert opened == [20] * 3
     ((row, error),) = bad
     assert str(error) == f"tiny/train/{row:08d}: it is not a video in any known format"
+    prepared = [Transcoder({"train": source}, Encoding())(("train", row)) for row in range(4)]
+    assert [isinstance(result, BadVideo) for result in prepared] == [i == row for i in range(4)]
 
 
 def test_records_that_are_no_pictures(tmp_path: pathlib.Path) -> None:
