@@ -74,7 +74,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         row (`prepare` takes one or two), a crop is decoded without what lies outside it.
       h264: an MP4 file whose i-th frame in the order shown is frame i. Its own times mean nothing.
       sound: a Matroska file with one audio track, b"" where the video is silent. What of the
-        input's sound falls into the video, with a margin of 0.1 s on either side.
+        input's sound falls into the video, with a margin of 0.1 s.
       sound_start: seconds at which time 0 of `sound` falls on the clock of `times`; below 0 if
         before the first frame. Matroska rounds times to milliseconds, so go by that of the first
         sample that is decoded: the others follow it at the sampling rate.

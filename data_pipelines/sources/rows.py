@@ -101,7 +101,7 @@ def read_csv(path: pathlib.Path) -> Table:
             reader = csv.DictReader(file)
             columns = [name.strip() for name in reader.fieldnames or ()]
             if not columns:
-                raise UserError(f"{path} is empty; its first line must be like 'path,label'")
+                raise UserError(f"{path}: its first line is empty; it must be like 'path,label'")
             reader.fieldnames = columns
             if len(set(columns)) < len(columns):
                 raise UserError(f"{path}: two columns have the same name: {', '.join(columns)}")

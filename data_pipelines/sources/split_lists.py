@@ -80,7 +80,10 @@ def read_hmdb51(
     lists = find_lists(name, root, lists, (_FOLDERS[name],), (f"*{suffix}",))
     files = {path.name.removesuffix(suffix): path for path in lists.glob(f"*{suffix}")}
     if not files:
-        raise UserError(f"no list in {lists}: looked for files ending in {suffix}")
+        raise UserError(
+            f"no list in {lists}: looked for files ending in {suffix}; check --config.data.lists "
+            "and --config.data.list_split"
+        )
     entries: list[_Entry] = []
     for class_name in sorted(files):
         for where, line in _lines(files[class_name]):
@@ -97,7 +100,7 @@ def read_hmdb51(
 def _sources(
     name: str, root: pathlib.Path, classes: Sequence[str], entries: Sequence[_Entry]
 ) -> dict[str, FileSource]:
-    videos = VideosByName(root)
+    videos = VideosByName(root, classes)
     listed = []
     for class_name, file, part, where in entries:
         path = videos.find(file, (class_name,))

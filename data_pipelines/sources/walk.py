@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from data_pipelines.errors import UserError
 
@@ -69,10 +69,13 @@ class VideosByName:
 
     Args:
       root: the folder.
+      classes: where they are told apart by folders, the names of these: a file that lies in that of
+        another class is another video.
     """
 
-    def __init__(self, root: str | pathlib.Path) -> None:
+    def __init__(self, root: str | pathlib.Path, classes: Iterable[str] = ()) -> None:
         self._paths: dict[str, list[str]] = {}
+        self._classes = {_plain(name) for name in classes}
         for path in videos_below(root):
             self._paths.setdefault(_stem(path), []).append(path)
 
@@ -84,11 +87,13 @@ class VideosByName:
           folders: names of folders that it may lie in; among several files of the name, the one
             that lies in most of them is taken. Spaces count as underscores, and case does not.
         """
-        paths = self._paths.get(_stem(name), [])
-        if len(paths) < 2:
-            return paths[0] if paths else None
         wanted = {_plain(folder) for folder in folders}
-        return max(paths, key=lambda path: len(wanted.intersection(_plain(path).split("/")[:-1])))
+        others = self._classes - wanted
+        around = {
+            path: set(_plain(path).split("/")[:-1]) for path in self._paths.get(_stem(name), [])
+        }
+        paths = [path for path in around if around[path] & wanted or not around[path] & others]
+        return max(paths, key=lambda path: len(around[path] & wanted), default=None)
 
 
 def _refuse(error: OSError) -> None:

@@ -69,7 +69,7 @@ WRONG = {
         "paths,label",
         "a.mp4,x",
     ],
-    "is empty; its first line must be like 'path,label'": [],
+    ": its first line is empty; it must be like 'path,label'": [],
     "lists no video": ["path"],
     "the path is empty": ["path,label", ",x"],
     "line 2: path '../a.mp4' leads out": ["path", "../a.mp4"],

@@ -97,6 +97,21 @@ def test_hmdb51_problems(hmdb: pathlib.Path, touch) -> None:
         read_hmdb51(hmdb / "videos", hmdb, split=3)
 
 
+def test_a_file_of_another_class_is_another_video(tmp_path: pathlib.Path, touch) -> None:
+    hmdb, root = tmp_path, tmp_path / "videos"
+    touch(root, "wave/a.avi", "smile/deep/b.avi", "c.avi")
+    for name in ("wave", "smile"):
+        (hmdb / f"{name}_test_split1.txt").write_text("a.avi 1\nb.avi 1\n")
+    (hmdb / "clap_test_split1.txt").write_text("c.avi 1\n")
+    found = read_hmdb51(root, hmdb)["train"]
+    assert {(v.path, found.classes[v.label]) for v in found.videos} == {
+        *(("wave/a.avi", "wave"), ("smile/deep/b.avi", "smile"), ("c.avi", "clap"))
+    }
+    assert {pathlib.Path(m.path).relative_to(root).as_posix() for m in found.missing} == {
+        *("wave/b.avi", "smile/a.avi")
+    }
+
+
 def test_a_split_may_list_nothing_to_train_on(tmp_path: pathlib.Path, touch) -> None:
     touch(tmp_path, "walk/a.avi")
     (tmp_path / "walk_test_split1.txt").write_text("a.avi 2\n")
