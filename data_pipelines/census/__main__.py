@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import pathlib
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -38,7 +39,8 @@ def main(argv: list[str]) -> int:
     place = pathlib.Path(flags.path).expanduser()
     if not place.exists():
         raise UserError(f"{place} does not exist: name a folder of videos, or a list of them")
-    inputs = read_inputs(section_of(flags, str(place), flags.root))
+    section = section_of(flags, str(place), flags.root)
+    inputs = read_inputs(section)
     folder = _output_folder(flags.out, inputs.root)
 
     def progress(items: Iterable[Any], total: int, title: str) -> Iterable[Any]:
@@ -57,6 +59,12 @@ def main(argv: list[str]) -> int:
         print(json.dumps(as_json(summary)))
     else:
         print_summary(summary, folder)
+    if inputs.lacks_too_many:
+        print(
+            f"error: {len(summary.missing)} listed videos do not exist, more of a split than "
+            f"--max_missing_fraction={section.max_missing_fraction:g} allows in training",
+            file=sys.stderr,
+        )
     return 1 if summary.bad or not summary.readable or inputs.lacks_too_many else 0
 
 

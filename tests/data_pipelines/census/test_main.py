@@ -86,7 +86,11 @@ def test_a_list_that_lacks_too_much_or_says_nothing(make_video, tmp_path, capsys
         manifest.write_text(f"path,captions_file\n{rows}")
         out = str(tmp_path / "o")
         status = main([str(manifest), "--json", "--workers=1", "--out", out, *flags])
-        return status, json.loads(capsys.readouterr().out)
+        printed = capsys.readouterr()
+        assert ("--max_missing_fraction=0.05 allows" in printed.err) == (
+            "gone" in rows and not flags
+        )
+        return status, json.loads(printed.out)
 
     status, found = census("a.mp4,\nb.mp4,\ngone.mp4,\n")
     assert (status, found["readable"], len(found["missing"])) == (1, 2, 1)
