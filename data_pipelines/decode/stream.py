@@ -20,8 +20,6 @@ from av.video.stream import VideoStream as AvVideoStream
 from data_pipelines.decode.facts import audio_facts
 from data_pipelines.decode.limits import Deadline, Limits, Unreadable
 
-_KEPT = 16 << 20  # bytes of packets kept between looking at their times and decoding them
-
 
 class VideoStream:
     """The first real video stream of a file. Pictures attached to sound are not video.
@@ -63,7 +61,6 @@ class VideoStream:
         self.restart_clock()
         self._first_packet: tuple[int | None, ...] | None = None
         self._fresh = True
-        self._kept: list[av.Packet] = []  # of the whole stream, in file order; [] if it is large
         self._open()
         try:
             stream, codec = self._stream, self._stream.codec_context
@@ -101,17 +98,14 @@ class VideoStream:
         self._deadline = Deadline(self._limits)
 
     def packets(self) -> Iterator[av.Packet]:
-        """Yields every packet that holds data, in file order, without decoding; once.
+        """Yields every packet that holds data, in file order, without decoding.
 
         Raises:
           Unreadable: there are more than a file may have.
         """
         self._fresh = False
-        kept, count, held = [], 0, 0
+        count = 0
         for packet in self._container.demux(self._stream):
-            held += packet.size
-            if held <= _KEPT:
-                kept.append(packet)
             if packet.size:
                 self._deadline.check()
                 count += 1
@@ -119,7 +113,6 @@ class VideoStream:
                     raise Unreadable(f"it has more than {self._limits.frames} frames, the limit")
                 self._first_packet = self._first_packet or _identity(packet)
                 yield packet
-        self._kept = kept if held <= _KEPT else []
 
     def frames_from_start(self) -> Iterator[av.VideoFrame]:
         """Yields all frames, in the order in which they are shown.
@@ -132,26 +125,16 @@ class VideoStream:
     def frames_from_key(self, pts: int) -> Iterator[av.VideoFrame]:
         """Yields the frames from about the key packet at `pts`; the caller must check the first."""
         self._fresh = False
-        if self._kept:
-            at = next(i for i, p in enumerate(self._kept) if p.is_keyframe and p.pts == pts)
-            return self._decode(self._kept_from(at))
         self._container.seek(pts, stream=self._stream, backward=True)
         return self._decode(self._container.demux(self._stream))
 
     def close(self) -> None:
         """Releases the file. Calling it twice is harmless."""
-        self._kept = []
         self._container.close()
-
-    def _kept_from(self, at: int) -> Iterator[av.Packet]:
-        self._stream.codec_context.flush_buffers()
-        return itertools.islice(self._kept, at, None)
 
     def _packets_from_start(self) -> Iterator[av.Packet]:
         if self._fresh:
             return self._container.demux(self._stream)
-        if self._kept:
-            return self._kept_from(0)
         if self._first_packet is not None:
             pts, dts = self._first_packet[:2]
             start = pts if dts is None else dts

@@ -16,7 +16,6 @@ from PIL import ExifTags, Image, ImageOps
 
 from data_pipelines.crops import crops_of_frames
 from data_pipelines.decode import Limits, VideoFileReader, open_video
-from data_pipelines.decode import stream as stream_module
 from data_pipelines.decode.cursor import FrameCursor
 from data_pipelines.decode.picture import turn_upright
 from data_pipelines.errors import BadVideo
@@ -72,13 +71,6 @@ MADE = {
 }
 
 
-@pytest.fixture(params=["small", "large"])
-def small_or_large(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Packets are kept in memory, or, as those of large files, read again."""
-    if request.param == "large":
-        monkeypatch.setattr(stream_module, "_KEPT", 0)
-
-
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], pathlib.Path]:
     folder = tmp_path_factory.mktemp("made")
@@ -111,7 +103,6 @@ def check(reader: VideoFileReader, plan: list[int], expected: list[np.ndarray]) 
 plans = st.lists(st.lists(st.integers(0, FRAMES - 1), min_size=1, max_size=6), max_size=4)
 
 
-@pytest.mark.usefixtures("small_or_large")
 @pytest.mark.parametrize("name", MADE)
 def test_any_plan_equals_a_plain_decode(name: str, made: Callable[[str], pathlib.Path]) -> None:
     path = made(name)
@@ -132,7 +123,6 @@ def test_any_plan_equals_a_plain_decode(name: str, made: Callable[[str], pathlib
         np.testing.assert_allclose(reader.times, np.arange(FRAMES) / 25, atol=1.1e-3)
 
 
-@pytest.mark.usefixtures("small_or_large")
 def test_real_clips_equal_a_plain_decode(real_data: pathlib.Path) -> None:
     paths = sorted((real_data / "jhmdb").glob("*/*.avi"))
 
@@ -147,7 +137,6 @@ def test_real_clips_equal_a_plain_decode(real_data: pathlib.Path) -> None:
     follow()
 
 
-@pytest.mark.usefixtures("small_or_large")
 def test_stops_at_the_last_wanted_frame_and_jumps_ahead(
     made: Callable[[str], pathlib.Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -389,7 +378,6 @@ def test_odd_names(name: str, tmp_path: pathlib.Path, monkeypatch: pytest.Monkey
         assert len(reader.frames([0, 2])) == 2
 
 
-@pytest.mark.usefixtures("small_or_large")
 def test_files_are_closed_after_success_and_failure(made: Callable[[str], pathlib.Path]) -> None:
     def opened() -> int:
         return len(os.listdir("/proc/self/fd"))
@@ -418,7 +406,6 @@ REFUSED = {
 }
 
 
-@pytest.mark.usefixtures("small_or_large")
 def test_every_nasty_file_gives_all_its_frames_or_bad_video(
     real_data: pathlib.Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -446,7 +433,6 @@ def test_every_nasty_file_gives_all_its_frames_or_bad_video(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.usefixtures("small_or_large")
 def test_nasty_frames_equal_a_plain_decode(real_data: pathlib.Path) -> None:
     nasty = real_data / "nasty"
     for name in (
@@ -493,7 +479,6 @@ def test_the_time_limit_is_for_each_reading(
             reader.frames([0, FRAMES - 1])
 
 
-@pytest.mark.usefixtures("small_or_large")
 def test_a_closed_reader_keeps_no_frame_in_memory(made: Callable[[str], pathlib.Path]) -> None:
     def frames() -> int:
         # Not isinstance: it would ask objects of other libraries for their class.
