@@ -152,7 +152,7 @@ def _real_folder(folder: str) -> str:
 
 def sorted_classes(names: set[str]) -> tuple[str, ...]:
     """Returns class names in label order: by number if all are whole numbers, else by name."""
-    if all(re.fullmatch(r"[+-]?\d+", name) for name in names):
+    if all(re.fullmatch(r"[+-]?\d{1,18}", name) for name in names):
         return tuple(sorted(names, key=lambda name: (int(name), name)))
     return tuple(sorted(names))
 

@@ -13,6 +13,8 @@ from typing import Any
 from data_pipelines.errors import UserError
 from data_pipelines.suggest import nearest
 
+_LARGEST = 64 << 20  # characters of a value of CSV, such as all sentences of a long video
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -95,6 +97,7 @@ def read_csv(path: pathlib.Path) -> Table:
     """
     _need_file(path)
     rows = []
+    csv.field_size_limit(_LARGEST)
     try:
         # "utf-8-sig" also reads what spreadsheets write: UTF-8 behind a byte order mark.
         with path.open(newline="", encoding="utf-8-sig") as file:

@@ -105,4 +105,5 @@ def test_classes_sort_by_number_only_if_all_are_numbers() -> None:
     assert sorted_classes({"10", "9", "-1"}) == ("-1", "9", "10")
     assert sorted_classes({"10", "9", "x"}) == ("10", "9", "x")
     assert sorted_classes({"+-1", "2"}) == ("+-1", "2")
+    assert sorted_classes({"2", "1" * 5000}) == ("1" * 5000, "2")  # more digits than int() takes
     assert sorted_classes(set()) == ()

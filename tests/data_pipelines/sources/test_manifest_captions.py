@@ -1,5 +1,6 @@
 """Sentences in the columns of one's own list."""
 
+import dataclasses
 import json
 import pathlib
 from typing import Any
@@ -31,6 +32,15 @@ def from_jsonl(folder: pathlib.Path, *rows: dict) -> FileSource:
     (folder / "list.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (source,) = read_manifest(folder / "list.jsonl", format="jsonl").values()
     return source
+
+
+def test_the_sentences_of_a_film_in_one_row(folder: pathlib.Path) -> None:
+    captions = [Caption(f"line {index}", index, index + 1) for index in range(5000)]
+    text = json.dumps([dataclasses.asdict(caption) for caption in captions])
+    assert len(text) > 131_072  # what Python's csv takes unless told otherwise
+    quoted = text.replace('"', '""')
+    source = from_csv(folder, "path,captions", f'a.mp4,"{quoted}"')
+    assert list(source.info(0).captions) == captions
 
 
 def test_a_sentence_about_the_video(folder: pathlib.Path) -> None:
