@@ -18,15 +18,15 @@ from data_pipelines.census.record import Record
 from data_pipelines.census.report import render
 from data_pipelines.census.summary import Summary, as_json
 from data_pipelines.errors import UserError
+from data_pipelines.prepare.schema import CAPTIONS
 from data_pipelines.video import Caption
 
-_CAPTION = [("text", pa.string()), ("start", pa.float64()), ("end", pa.float64())]
 _ARROW = {
     str: pa.string(),
     int: pa.int64(),
     float: pa.float64(),
     bool: pa.bool_(),
-    Sequence[Caption]: pa.list_(pa.struct(_CAPTION)),
+    Sequence[Caption]: CAPTIONS,
 }
 
 

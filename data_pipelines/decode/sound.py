@@ -12,6 +12,7 @@ from fractions import Fraction
 import av
 import numpy as np
 from av.audio.stream import AudioStream
+from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Discard
 
@@ -25,6 +26,13 @@ _AROUND = 0.05  # seconds resampled on either side of a stretch: more than the f
 # Seconds up to which a track is decoded from its beginning: the one packet whose time is exact
 # where a format rounds times to milliseconds.
 _EARLY = 10.0
+
+
+def first_track(container: InputContainer) -> AudioStream | None:
+    """The first audio track of known codec, None without one."""
+    tracks = (s for s in container.streams if isinstance(s, AudioStream))
+    # A track of unknown codec has no codec context.
+    return next((s for s in tracks if s.codec_context is not None), None)
 
 
 class SoundReader:
@@ -78,9 +86,7 @@ class SoundReader:
 
     def _open(self) -> None:
         self._container = open_container(self._path, self._content)
-        tracks = (s for s in self._container.streams if isinstance(s, AudioStream))
-        # A track of unknown codec has no codec context.
-        self._track = next((s for s in tracks if s.codec_context is not None), None)
+        self._track = first_track(self._container)
         for stream in self._container.streams:
             if stream is not self._track:
                 stream.discard = Discard.all  # saves reading it, where the format has an index

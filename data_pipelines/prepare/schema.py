@@ -29,6 +29,11 @@ VERSION = 1
 
 SHARD_OPTIONS = "group_size:1,uncompressed"
 
+CAPTIONS = pa.list_(
+    pa.struct([("text", pa.string()), ("start", pa.float64()), ("end", pa.float64())])
+)
+"""Of a column of sentences, each with the fields of `Caption`."""
+
 INDEX = pa.schema(
     [
         ("id", pa.string()),  # unique over all splits, that of the input
@@ -36,9 +41,7 @@ INDEX = pa.schema(
         ("split", pa.string()),
         ("label", pa.int32()),  # -1 = none
         ("labels", pa.list_(pa.int32())),  # where a video may have several; null elsewhere
-        ("captions", pa.list_(pa.struct([
-            ("text", pa.string()), ("start", pa.float64()), ("end", pa.float64()),
-        ]))),
+        ("captions", CAPTIONS),
         ("shard", pa.string()),  # file name below shards/
         ("position", pa.int64()),  # of the record in its shard, from 0
         ("frames", pa.int64()),

@@ -12,6 +12,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from data_pipelines.decode import VideoFileReader
+from data_pipelines.decode.sound import first_track
 from data_pipelines.decode.stream import open_container
 from data_pipelines.sources.record_video import H264Frames, JpegFrames
 from data_pipelines.video import Video
@@ -62,7 +63,7 @@ def sound_of(video: Video) -> Sound:
         if not video.sound.file:
             return NO_SOUND
         with open_container("", video.sound.file) as container:
-            track = _first_track(container)
+            track = first_track(container)
             codec = track.codec_context.name if track else ""
         return Sound(video.sound.file, video.sound.start, codec)
     wave_S = video.audio(0.0, math.ceil(end * _RATE), _RATE)
@@ -72,7 +73,7 @@ def sound_of(video: Video) -> Sound:
 def _cut(container: InputContainer, start: float, end: float) -> Sound:
     """Copies the packets of a stretch of time, in seconds on the clock of the file."""
     out = io.BytesIO()
-    track = _first_track(container)
+    track = first_track(container)
     if track is None or track.time_base is None:
         return NO_SOUND
     packets = _between(container, track, start - _MARGIN, end)
@@ -87,10 +88,6 @@ def _cut(container: InputContainer, start: float, end: float) -> Sound:
             packet.pts = packet.dts = (packet.pts or 0) - first
             copy.mux(packet)
     return Sound(out.getvalue(), float(first * track.time_base) - start, track.codec_context.name)
-
-
-def _first_track(container: InputContainer) -> AudioStream | None:
-    return next((s for s in container.streams.audio if s.codec_context is not None), None)
 
 
 def _encode(wave_S: np.ndarray) -> bytes:
